@@ -1,0 +1,2 @@
+//! The `holt` command.
+fn main() {}
