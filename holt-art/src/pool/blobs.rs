@@ -132,8 +132,7 @@ impl Blobs {
         // Release fence: a reader that sees what is stored from here on also sees that
         // the frame through which it came has changed (pool::latch, edge 3).
         fence(Ordering::Release);
-        let mut page = first as usize;
-        for chunk in value.chunks(PAGE_BYTES) {
+        for (page, chunk) in (first as usize..).zip(value.chunks(PAGE_BYTES)) {
             let words = self.pages.slot(page);
             for (word, bytes) in words.iter().zip(chunk.chunks(8)) {
                 let mut full = [0; 8];
@@ -141,7 +140,6 @@ impl Blobs {
                 // Relaxed: published with the reference to the blob.
                 word.store(u64::from_le_bytes(full), Ordering::Relaxed);
             }
-            page += 1;
         }
         let entry = self.table.slot(number as usize);
         // Relaxed: published with the reference to the blob.

@@ -204,7 +204,7 @@ impl Pool {
             return self.blobs.load(number, image, 0);
         }
         let damaged = |what: String| Error::Image { object, what };
-        if image.len() % 8 != 0 || image.is_empty() || image.len() > Self::FRAME_BYTES {
+        if !image.len().is_multiple_of(8) || image.is_empty() || image.len() > Self::FRAME_BYTES {
             return Err(damaged(format!("it has {} bytes", image.len())));
         }
         let number = object as u32;

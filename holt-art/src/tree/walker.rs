@@ -249,7 +249,7 @@ impl<'p, 's> Walker<'p, 's> {
     fn step(&mut self) -> Result<(), Stop> {
         self.leave()?;
         self.steps += 1;
-        if self.steps % CHECK_EVERY == 0 {
+        if self.steps.is_multiple_of(CHECK_EVERY) {
             self.settle()?;
         }
         let view = self.view();
@@ -297,6 +297,9 @@ impl<'p, 's> Walker<'p, 's> {
             && let Some(end) = self.group_end(old)
             && !self.leads_to_bound()
         {
+            if self.beyond_far_bound(&self.key) {
+                return Err(Stop::Bound);
+            }
             self.push_group(end)?;
             return self.leave();
         }
