@@ -79,7 +79,11 @@ impl Tree {
             let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
                 continue;
             };
-            if number == step.frame || self.pool.view(seen).counters().live + words > TOGETHER {
+            let theirs = self.pool.view(seen).nature().level;
+            if theirs != frame.view().nature().level || number == step.frame {
+                continue;
+            }
+            if self.pool.view(seen).counters().live + words > TOGETHER {
                 continue;
             }
             let Some(mut neighbour) = self.pool.latch_at(number, seen) else { continue };

@@ -17,7 +17,7 @@ use crate::frame::copy::{Placed, append, build, copy_subtree, entries, measure};
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::node::Node;
-use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View};
 use crate::pool::{Latched, Pool};
 
 /// A frame with at most this share of live words gains enough by compaction.
@@ -31,6 +31,10 @@ const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// A node with a child heavier than this is next to a spine: pulling it up would leave
 /// the frame as full as it was.
 const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
+/// Sinking that frees less than this does not spare the split.
+const WORTH_SINKING: usize = FRAME_WORDS / 16;
+/// What stays in a frame of ascending insertions fills it up to this.
+const FULL: usize = FRAME_WORDS * 97 / 100;
 /// Entries that a frame may have after pulling up.
 const MAX_ENTRIES: usize = 1024;
 /// Score from which insertions count as ascending.
@@ -164,12 +168,34 @@ impl Tree {
         // What the counters say is certain once the frame is latched with the word that
         // was observed before they were read.
         let gains = counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT;
-        if gains || level == 0 {
-            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
-            if gains { self.compact(frame) } else { self.grow_root(frame) }
-        } else {
-            self.split(path, level, key)
+        if !gains && self.pool.view(step.seen).nature().level > 0 {
+            match self.sink(step)? {
+                Some(0) => {}
+                Some(freed) if freed < WORTH_SINKING => {
+                    // The frame has changed, so the path is read anew.
+                    return match self.descend_path(key)? {
+                        Some(path) if level < path.len() => self.divide(&path, level, key),
+                        _ => Ok(()),
+                    };
+                }
+                _ => return Ok(()),
+            }
         }
+        if gains {
+            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+            return self.compact(frame);
+        }
+        self.divide(path, level, key)
+    }
+
+    /// Splits the frame at `level` of the path, or lets the root grow.
+    fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+        if level == 0 {
+            let step = &path[0];
+            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+            return self.grow_root(frame);
+        }
+        self.split(path, level, key)
     }
 
     /// Writes the frame anew without its free blocks.
@@ -179,16 +205,16 @@ impl Tree {
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
         let words = self.pool.slot_words(slot);
-        build(view, &placed, words, frame.number(), 0)
+        build(view, &placed, words, view.nature(), 0)
             .expect("a frame without its free blocks is not larger");
-        Edit::set_ascending(words, view.counters().ascending);
         frame.leave_slot(slot);
         Ok(())
     }
 
     /// Hands the root's content to a new frame below it.
     fn grow_root(&self, mut root: Latched<'_>) -> Result<(), Error> {
-        let below = self.pool.new_frame()?;
+        let nature = root.view().nature();
+        let below = self.pool.new_frame(nature.level)?;
         let slot = match self.pool.take_slot() {
             Ok(slot) => slot,
             Err(error) => {
@@ -198,11 +224,11 @@ impl Tree {
         };
         let view = root.view();
         let placed = [Placed { index: 0, root: view.entry(0).root }];
-        build(view, &placed, below.words(), below.number(), 0)
+        let below_nature = Nature { number: below.number(), ..nature };
+        build(view, &placed, below.words(), below_nature, 0)
             .expect("a frame without its free blocks is not larger");
-        Edit::set_ascending(below.words(), view.counters().ascending);
         let words = self.pool.slot_words(slot);
-        Edit::format(words, root.number(), 0);
+        Edit::format(words, Nature { level: nature.level.saturating_add(1), ..nature }, 0);
         Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
         let mut edit = Edit::new(words, 0);
         let cell = edit.take_for_good(1).expect("an empty frame has room");
@@ -234,7 +260,13 @@ impl Tree {
         let pulled = pull_up(view, &mut edit, &mut run.parts, key);
         if pulled == Pulled::ParentFull {
             drop((edit, spare, frame, parent));
-            return self.make_room_at(path, level - 1, key, FRAME_WORDS / 8);
+            // The latches have been given back as after a change, so the path is read anew.
+            return match self.descend_path(key)? {
+                Some(path) if level < path.len() => {
+                    self.make_room_at(&path, level - 1, key, FRAME_WORDS / 8)
+                }
+                _ => Ok(()),
+            };
         }
         if run.parts.len() <= 1 && run.kept.is_empty() {
             match run.parts.first() {
@@ -247,7 +279,7 @@ impl Tree {
             edit.finish();
             return Ok(());
         }
-        let stays = match self.choose_neighbour(&run, step.frame) {
+        let stays = match self.choose_neighbour(&run, step.frame, view.nature().level) {
             Some((side, count, neighbour)) => {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
@@ -286,7 +318,12 @@ impl Tree {
 
     /// The neighbour that evens the two frames out best, latched, the end of the run
     /// that it takes, and how many parts.
-    fn choose_neighbour(&self, run: &Run, frame: u32) -> Option<(Side, usize, Latched<'_>)> {
+    fn choose_neighbour(
+        &self,
+        run: &Run,
+        frame: u32,
+        level: u16,
+    ) -> Option<(Side, usize, Latched<'_>)> {
         let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
         for (side, number) in [Side::Before, Side::Behind].into_iter().zip(run.neighbours) {
             let Some(number) = number.filter(|&number| number != frame) else { continue };
@@ -296,7 +333,7 @@ impl Tree {
                 continue;
             };
             let live = self.pool.view(seen).counters().live;
-            if live > NEIGHBOUR_BELOW {
+            if self.pool.view(seen).nature().level != level || live > NEIGHBOUR_BELOW {
                 continue;
             }
             let Some((uneven, count)) = best_cut(&run.parts, run.kept_words, live, side) else {
@@ -324,7 +361,8 @@ impl Tree {
             return Err(Error::Damaged { frame: frame.number() });
         };
         let (slot, fresh) = spare.into_slot_and_frame();
-        build(view, &[Placed { index: 0, root }], fresh.words(), fresh.number(), 0)
+        let nature = Nature { number: fresh.number(), ..view.nature() };
+        build(view, &[Placed { index: 0, root }], fresh.words(), nature, 0)
             .expect("a part of a frame fits a frame");
         // The first word of what moved becomes the crossing. The counters are wrong then
         // until the rebuild below counts anew.
@@ -333,7 +371,7 @@ impl Tree {
         edit.set_ref(loc, Ref::new(Kind::Crossing, root.at()));
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
-        build(view, &placed, self.pool.slot_words(slot), frame.number(), 0)
+        build(view, &placed, self.pool.slot_words(slot), view.nature(), 0)
             .expect("a frame without a part is not larger");
         frame.leave_slot(slot);
         Ok(())
@@ -357,8 +395,7 @@ pub(super) fn settle(
     }
     let slot = spare.slots.pop().expect("two slots were taken and one is left");
     let words = spare.pool.slot_words(slot);
-    build(view, &placed, words, frame.number(), 0).expect("what stays was counted before");
-    Edit::set_ascending(words, view.counters().ascending);
+    build(view, &placed, words, view.nature(), 0).expect("what stays was counted before");
     if let Some(parent) = parent {
         relink(parent, stays, &placed[kept.len()..], frame.number());
     }
@@ -379,7 +416,7 @@ impl<'p> Spare<'p> {
         for _ in 0..2 {
             spare.slots.push(pool.take_slot()?);
         }
-        spare.fresh = Some(pool.new_frame()?);
+        spare.fresh = Some(pool.new_frame(0)?);
         Ok(spare)
     }
 
@@ -394,8 +431,8 @@ impl Spare<'_> {
     fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Edit<'_>) {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
-        build(view, &placed, fresh.words(), fresh.number(), 0).expect("half of a frame fits one");
-        Edit::set_ascending(fresh.words(), view.counters().ascending);
+        let nature = Nature { number: fresh.number(), ..view.nature() };
+        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
         relink(parent, moved, &placed, fresh.number());
     }
 
@@ -415,9 +452,8 @@ impl Spare<'_> {
         let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
         let slot = self.slots.pop().expect("two slots were taken");
         let words = self.pool.slot_words(slot);
-        build(neighbour.view(), &own, words, neighbour.number(), table).expect(fits);
+        build(neighbour.view(), &own, words, neighbour.view().nature(), table).expect(fits);
         append(view, new, words).expect(fits);
-        Edit::set_ascending(words, neighbour.view().counters().ascending);
         relink(parent, moved, new, neighbour.number());
         neighbour.leave_slot(slot);
     }
@@ -600,7 +636,15 @@ fn fresh_cut(parts: &[Part], kept: usize, ascending: usize) -> usize {
     {
         let right: usize = parts[wanted + 1..].iter().map(|part| part.words + 1).sum();
         let cut = if right * 100 >= total * 8 { wanted + 1 } else { wanted };
-        return cut.clamp(least, parts.len() - 1);
+        let mut cut = cut.clamp(least, parts.len() - 1);
+        // Pulling up has made the table longer: what stays must still fit.
+        let mut stays: usize =
+            ENTRIES + kept + parts[..cut].iter().map(|part| part.words + 1).sum::<usize>();
+        while stays > FULL && cut > least {
+            cut -= 1;
+            stays -= parts[cut].words + 1;
+        }
+        return cut;
     }
     let mut stays = kept;
     let mut best = (usize::MAX, least);
