@@ -43,7 +43,9 @@ const ASCENDING: usize = 8;
 /// An entry of the frame being split, owned by a crossing of the latched parent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Offset of that crossing's cell in the parent.
+    /// The entry of the parent in which that crossing is.
+    pub(super) owner: usize,
+    /// Offset of the crossing's cell in the parent.
     pub(super) cell: usize,
     /// Where the reference to the cell is stored in the parent.
     pub(super) loc: Loc,
@@ -69,35 +71,37 @@ pub(super) struct Run {
 impl Run {
     /// The run around the crossing through which the descent went; `None` when the
     /// parent has no such crossing.
+    ///
+    /// All crossings of the parent count, entry after entry in the order of its table,
+    /// which is nearly that of the keys.
     pub(super) fn find(
         parent: View<'_>,
         view: View<'_>,
         above: &Step,
         step: &Step,
     ) -> Option<Self> {
-        let cells = crossings(parent, above.entry);
+        let mut cells = Vec::new();
+        for (owner, _) in entries(parent) {
+            crossings(parent, owner, &mut cells);
+        }
         let here = Target { frame: step.frame, entry: step.entry as u16 };
-        let position = cells.iter().position(|(_, _, target)| *target == here)?;
-        let elsewhere = |cell: &(Loc, usize, Target)| cell.2.frame != step.frame;
+        let position = cells.iter().position(|cell| cell.target == here)?;
+        let elsewhere = |cell: &Cell| cell.target.frame != step.frame;
         let first = cells[..position].iter().rposition(elsewhere).map_or(0, |at| at + 1);
         let behind =
             cells[position..].iter().position(elsewhere).map_or(cells.len(), |at| position + at);
         let mut in_run = vec![false; view.counters().entries];
-        let parts = cells[first..behind]
-            .iter()
-            .map(|&(loc, cell, target)| {
-                let index = usize::from(target.entry);
-                if let Some(flag) = in_run.get_mut(index) {
-                    *flag = true;
-                }
-                let Entry { root, words, .. } = view.entry(index);
-                let wanted = (target == here).then_some(above.site.from);
-                Part { cell, loc, root, words, wanted }
-            })
-            .collect();
+        let mut parts = Vec::with_capacity(behind - first);
+        for &Cell { owner, loc, at, target } in &cells[first..behind] {
+            let index = usize::from(target.entry);
+            *in_run.get_mut(index)? = true;
+            let Entry { root, words, .. } = view.entry(index);
+            let wanted = (target == here).then_some(above.site.from);
+            parts.push(Part { owner, cell: at, loc, root, words, wanted });
+        }
         let others = || entries(view).filter(|&(index, _)| !in_run[index]);
-        let neighbour = |cell: Option<&(Loc, usize, Target)>| {
-            cell.map(|cell| cell.2.frame).filter(|&number| number != above.frame)
+        let neighbour = |cell: Option<&Cell>| {
+            cell.map(|cell| cell.target.frame).filter(|&number| number != above.frame)
         };
         Some(Self {
             parts,
@@ -256,10 +260,14 @@ impl Tree {
             return Err(Error::Damaged { frame: above.frame });
         };
 
-        let mut edit = parent.edit(above.entry);
-        let pulled = pull_up(view, &mut edit, &mut run.parts, key);
+        if parent.view().nature().level > view.nature().level.saturating_add(1)
+            && run.parts.iter().any(|part| is_heavy(view, part))
+        {
+            return self.wedge(&parent, &run, &frame, &mut spare);
+        }
+        let pulled = pull_up(view, &parent, &mut run.parts, key);
         if pulled == Pulled::ParentFull {
-            drop((edit, spare, frame, parent));
+            drop((spare, frame, parent));
             // The latches have been given back as after a change, so the path is read anew.
             return match self.descend_path(key)? {
                 Some(path) if level < path.len() => {
@@ -271,12 +279,11 @@ impl Tree {
         if run.parts.len() <= 1 && run.kept.is_empty() {
             match run.parts.first() {
                 Some(part) if pulled == Pulled::Nothing => {
-                    self.push_down(&mut frame, part, spare)?;
+                    return self.push_down(&mut frame, part, spare);
                 }
                 // What was pulled up has made room.
-                _ => settle(frame, &run.parts, &run.kept, Some(&edit), spare),
+                _ => settle(frame, &run.parts, &run.kept, Some(&parent), spare),
             }
-            edit.finish();
             return Ok(());
         }
         let stays = match self.choose_neighbour(&run, step.frame, view.nature().level) {
@@ -284,18 +291,66 @@ impl Tree {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
                 let (moved, stays) = if side == Side::Before { (low, high) } else { (high, low) };
-                spare.move_to_neighbour(view, moved, neighbour, &edit);
+                spare.move_to_neighbour(view, moved, neighbour, &parent);
                 stays
             }
             None => {
                 let cut = fresh_cut(&run.parts, run.kept_words, view.counters().ascending);
                 let (stays, moved) = run.parts.split_at(cut);
-                spare.move_to_fresh(view, moved, &edit);
+                spare.move_to_fresh(view, moved, &parent);
                 stays
             }
         };
-        settle(frame, stays, &run.kept, Some(&edit), spare);
-        edit.finish();
+        settle(frame, stays, &run.kept, Some(&parent), spare);
+        Ok(())
+    }
+
+    /// Puts a frame of the level in between, when the parent is more than one level up: the
+    /// parent's crossings lead to it, and its crossings to the frame. The split then finds
+    /// a parent that is there for what is pulled up.
+    fn wedge(
+        &self,
+        parent: &Latched<'_>,
+        run: &Run,
+        frame: &Latched<'_>,
+        spare: &mut Spare<'_>,
+    ) -> Result<(), Error> {
+        let level = frame.view().nature().level + 1;
+        let words = 2 * run.parts.len();
+        let between = run.neighbours.into_iter().flatten().find_map(|number| {
+            let seen = self.pool.latch(number)?.try_observe()?;
+            let view = self.pool.view(seen);
+            let fits = view.nature().level == level && view.counters().live + words <= MOVE_LIMIT;
+            fits.then(|| self.pool.latch_at(number, seen)).flatten()
+        });
+        let (mut between, own) = match between {
+            Some(mut between) => {
+                between.writable()?;
+                let own = entries(between.view())
+                    .map(|(index, e)| Placed { index, root: e.root })
+                    .collect();
+                (between, own)
+            }
+            None => (spare.fresh.take().expect("a frame was taken"), Vec::new()),
+        };
+        let placed = place(&run.parts, &own);
+        let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
+        let slot = spare.slots.pop().expect("two slots were taken");
+        let target = self.pool.slot_words(slot);
+        let nature = Nature { level, ..between.view().nature() };
+        build(between.view(), &own, target, nature, table).expect("the room was counted");
+        let links = parent.edit(0);
+        for (part, place) in run.parts.iter().zip(&placed[own.len()..]) {
+            Edit::set_entry(target, place.index, Entry { occupied: true, ..Entry::default() });
+            let mut edit = Edit::new(target, place.index);
+            let cell = edit.take_for_good(1).expect("the room was counted");
+            edit.set(cell, parent.view().word(part.cell));
+            edit.set_ref(Loc::entry(place.index), Ref::new(Kind::Crossing, cell));
+            edit.finish();
+            let here = Target { frame: between.number(), entry: place.index as u16 };
+            links.set(part.cell, here.pack());
+        }
+        between.leave_slot(slot);
         Ok(())
     }
 
@@ -309,9 +364,7 @@ impl Tree {
         let Some(run) = Run::find(view, view, above, step) else {
             return Err(Error::Damaged { frame: above.frame });
         };
-        let edit = frame.edit(above.entry);
-        spare.move_to_fresh(view, &run.parts, &edit);
-        edit.finish();
+        spare.move_to_fresh(view, &run.parts, &frame);
         settle(frame, &[], &run.kept, None, spare);
         Ok(())
     }
@@ -384,7 +437,7 @@ pub(super) fn settle(
     mut frame: Latched<'_>,
     stays: &[Part],
     kept: &[Placed],
-    parent: Option<&Edit<'_>>,
+    parent: Option<&Latched<'_>>,
     mut spare: Spare<'_>,
 ) {
     let view = frame.view();
@@ -428,7 +481,7 @@ impl<'p> Spare<'p> {
 
 impl Spare<'_> {
     /// Copies parts of `view` into the fresh frame and points the parent there.
-    fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Edit<'_>) {
+    fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Latched<'_>) {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
         let nature = Nature { number: fresh.number(), ..view.nature() };
@@ -442,7 +495,7 @@ impl Spare<'_> {
         view: View<'_>,
         moved: &[Part],
         mut neighbour: Latched<'_>,
-        parent: &Edit<'_>,
+        parent: &Latched<'_>,
     ) {
         let fits = "the neighbour's room was counted";
         let own: Vec<Placed> =
@@ -476,22 +529,31 @@ fn needed_for(key: Key<'_>) -> usize {
     crate::frame::MAX_ITEM_WORDS + rest / 7 + 128
 }
 
-/// All crossings below `entry`, in key order: where the reference is stored, the cell,
-/// the target.
-fn crossings(view: View<'_>, entry: usize) -> Vec<(Loc, usize, Target)> {
-    let mut cells = Vec::new();
-    let mut pending = vec![Loc::entry(entry)];
+/// A crossing of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// The entry below which it is.
+    owner: usize,
+    /// Where the reference to its cell is stored.
+    loc: Loc,
+    /// Offset of the cell.
+    at: usize,
+    target: Target,
+}
+
+/// Appends all crossings below entry `owner`, in key order.
+fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
+    let mut pending = vec![Loc::entry(owner)];
     while let Some(loc) = pending.pop() {
         let item = view.reference(loc);
         if item.kind() == Kind::Crossing {
-            cells.push((loc, item.at(), view.crossing(item.at())));
+            cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
         } else if item.is_inner() {
             let start = pending.len();
             pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
             pending[start..].reverse();
         }
     }
-    cells
 }
 
 /// What pulling up came to.
@@ -505,30 +567,38 @@ enum Pulled {
     ParentFull,
 }
 
+/// Whether a part is to give its root node to the parent.
+fn is_heavy(view: View<'_>, part: &Part) -> bool {
+    part.words > PULL_ABOVE && part.root.is_inner() && Node::read(view, part.root).count() > 1
+}
+
 /// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
 /// parent is full.
-fn pull_up(view: View<'_>, parent: &mut Edit<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
+fn pull_up(view: View<'_>, parent: &Latched<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
     let mut pulled = Pulled::Nothing;
     loop {
         let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
-        let Some((position, &part)) = heaviest else { return pulled };
-        if part.words <= PULL_ABOVE || !part.root.is_inner() {
+        let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
+            return pulled;
+        };
+        if !is_heavy(view, &part) {
             return pulled;
         }
         let loose = Loose::read(view, part.root);
         let weights: Vec<usize> =
             loose.children().map(|(_, child)| measure(view, child).0).collect();
-        if loose.count() < 2
-            || parts.len() + loose.count() > MAX_ENTRIES
+        if parts.len() + loose.count() > MAX_ENTRIES
             || weights.iter().any(|&words| words > SPINE_ABOVE)
         {
             return pulled;
         }
+        let mut edit = parent.edit(part.owner);
         let value_words = item_words(view, loose.value);
-        if loose.words() + loose.count() + value_words > parent.bump_room() {
+        if loose.words() + loose.count() + value_words > edit.bump_room() {
             return if pulled == Pulled::Nothing { Pulled::ParentFull } else { pulled };
         }
-        let new_parts = pull_node(view, parent, &part, loose, &weights, key);
+        let new_parts = pull_node(view, &mut edit, &part, loose, &weights, key);
+        edit.finish();
         parts.splice(position..=position, new_parts);
         pulled = Pulled::Nodes;
     }
@@ -565,7 +635,8 @@ fn pull_node(
         }
         let wanted = wanted.filter(|&(wanted, _)| wanted == rank).map(|(_, from)| from);
         let words = weights[rank];
-        new_parts.push((rank, Part { cell, loc: part.loc, root: child, words, wanted }));
+        let owner = part.owner;
+        new_parts.push((rank, Part { owner, cell, loc: part.loc, root: child, words, wanted }));
     }
     let value = std::mem::replace(&mut loose.value, Ref::NULL);
     let node = loose.write(parent, at);
@@ -597,7 +668,8 @@ fn place(parts: &[Part], kept: &[Placed]) -> Vec<Placed> {
 }
 
 /// Points the parent's crossings to where the parts are now.
-fn relink(parent: &Edit<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
+fn relink(parent: &Latched<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
+    let parent = parent.edit(0);
     for (part, place) in parts.iter().zip(placed) {
         parent.set(part.cell, Target { frame, entry: place.index as u16 }.pack());
     }
@@ -702,8 +774,9 @@ fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
 
 /// The frames that a frame's crossings lead to.
 pub(super) fn crossing_targets(view: View<'_>) -> Vec<u32> {
-    entries(view)
-        .flat_map(|(index, _)| crossings(view, index))
-        .map(|(_, _, target)| target.frame)
-        .collect()
+    let mut cells = Vec::new();
+    for (owner, _) in entries(view) {
+        crossings(view, owner, &mut cells);
+    }
+    cells.into_iter().map(|cell| cell.target.frame).collect()
 }
