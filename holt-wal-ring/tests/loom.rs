@@ -152,7 +152,7 @@ fn wrap_and_reuse_of_the_same_bytes() {
 
 #[test]
 fn permits_cross_and_bytes_are_reused_by_who_did_not_see_them_drained() {
-    explore("permits_cross", None, || {
+    explore("permits_cross", Some(4), || {
         let (ring, mut consumer) = Ring::new(64, 0).unwrap();
         let late = spawn(&ring, |ring| {
             let permit = ring.acquire(32).unwrap();
