@@ -1,0 +1,29 @@
+//! `holt verify`: everything that can be checked, checked.
+
+use std::io::Write;
+
+use super::Database;
+use crate::failure::Failure;
+
+/// Check every checksum, every structural invariant, and that everything is reachable
+///
+/// Prints one line for each fault and exits with code 1 if there is any. Nothing is changed.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    database: Database,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let database = &arguments.database;
+    let report = holt_engine::verify(&database.path).map_err(|error| database.failed(error))?;
+    for fault in &report.faults {
+        writeln!(out, "{}", fault.to_string().replace('\n', " "))?;
+    }
+    let faults = report.faults.len();
+    if faults > 0 {
+        return Err(Failure::Faults { database: database.path.clone(), faults });
+    }
+    writeln!(out, "sound")?;
+    Ok(())
+}

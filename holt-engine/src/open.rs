@@ -1,0 +1,99 @@
+//! Opening a database: lock, checkpoint, log, in this order.
+//!
+//! 1. The lock file's lock is taken before anything is read: what is read stays as it is.
+//! 2. The store is opened at its newest checkpoint, or created.
+//! 3. Every image of the checkpoint is loaded, and the catalogue with the trees in it is opened.
+//! 4. The log from the checkpoint's address on is replayed.
+//! 5. The log is made ready to be written, unless reading is all that is wanted.
+//!
+//! Opening changes nothing on disk, apart from creating what is to be created.
+
+use std::io::ErrorKind;
+
+use holt_art::{Pool, PoolOptions};
+use holt_codec::FIRST_ADDRESS;
+use holt_journal::disk::{Access, Disk};
+use holt_journal::store::{LOCK_FILE, Store};
+
+use crate::catalog::Catalog;
+use crate::core::{Core, Lease};
+use crate::db::Db;
+use crate::error::{Error, Holder};
+use crate::meta::Meta;
+use crate::options::{Create, Options};
+use crate::replay::Replay;
+use crate::sync::Arc;
+
+/// See [`Options::open_on`].
+pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Error> {
+    let lock = lock(&disk, options)?;
+    let store = store(&disk, options)?;
+    let (pool, catalog) = trees(&store, options)?;
+    let core = Core::new((pool, catalog), (store, journal), lock, options);
+    Ok(Db::new(Lease::new(core)?))
+}
+
+/// Takes the lock that the options ask for, without leaving a lock file where no database is.
+fn lock<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<D::Lock, Error> {
+    let failed = |doing| move |source| Error::Io { doing, source };
+    let names = disk.list().map_err(failed("list the directory"))?;
+    if !names.iter().any(|name| name == LOCK_FILE) {
+        match (Store::open(Arc::clone(disk), Access::Read), names.into_iter().next()) {
+            // A database without its lock file; a writer will make a new one.
+            (Ok(_), _) => {}
+            (Err(holt_journal::Error::NoStore), _) if options.may_create() => {}
+            (Err(holt_journal::Error::NoStore), _) => return Err(Error::Missing),
+            (Err(_), Some(name)) => return Err(Error::Foreign { name }),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+    let exclusive = !options.read_only;
+    match disk.lock(LOCK_FILE, exclusive) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) if exclusive => Err(Error::Locked { holder: Holder::Anybody }),
+        Ok(None) => Err(Error::Locked { holder: Holder::Writer }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::Damaged {
+            place: LOCK_FILE.to_owned(),
+            what: "the file is missing; opening for writing makes a new one".to_owned(),
+        }),
+        Err(source) => Err(Error::Io { doing: "lock the database", source }),
+    }
+}
+
+/// Opens the store, or creates it.
+fn store<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<Store<D>, Error> {
+    let access = if options.read_only { Access::Read } else { Access::ReadWrite };
+    match Store::open(Arc::clone(disk), access) {
+        Ok(_) if options.create == Create::New => Err(Error::Exists),
+        Ok(store) => Ok(store),
+        Err(holt_journal::Error::NoStore) if options.may_create() => {
+            Ok(Store::create(Arc::clone(disk), FIRST_ADDRESS)?)
+        }
+        Err(holt_journal::Error::NoStore) => Err(Error::Missing),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Brings the trees of the newest checkpoint into memory.
+pub(crate) fn trees<D: Disk>(
+    store: &Store<D>,
+    options: &Options,
+) -> Result<(Arc<Pool>, Catalog), Error> {
+    let sizes = match options.memory_bytes {
+        Some(bytes) => PoolOptions::with_bytes(bytes, bytes),
+        None => PoolOptions::default(),
+    };
+    let pool = Pool::new(sizes)?;
+    let mut image = Vec::new();
+    for (object, _) in store.objects() {
+        store.read(object, &mut image)?;
+        pool.load(object.0, &image)?;
+    }
+    let meta = store.meta();
+    let catalog = if meta.is_empty() {
+        Catalog::new(&pool)?
+    } else {
+        Catalog::open(&pool, Meta::decode(&meta)?)?
+    };
+    Ok((pool, catalog))
+}
