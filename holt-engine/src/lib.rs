@@ -82,7 +82,7 @@ pub use options::{Create, Durability, Options};
 pub use scan::{Entries, Entry, Scan};
 pub use stats::Stats;
 pub use tree::Tree;
-pub use verify::{Fault, Report, verify};
+pub use verify::{Fault, Report, verify, verify_on};
 
 // The tree, the log and the engine agree on what a key and a value are.
 const _: () = assert!(holt_codec::MAX_KEY == MAX_KEY && holt_codec::MAX_VALUE == MAX_VALUE);

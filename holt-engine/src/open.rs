@@ -9,10 +9,11 @@
 //! Opening changes nothing on disk, apart from creating what is to be created.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use holt_art::{Pool, PoolOptions};
 use holt_codec::FIRST_ADDRESS;
-use holt_journal::disk::{Access, Disk};
+use holt_journal::disk::{Access, Disk, RealDisk};
 use holt_journal::store::{LOCK_FILE, Store};
 
 use crate::catalog::Catalog;
@@ -33,8 +34,21 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
     Ok(Db::new(Lease::new(core)?))
 }
 
+/// The directory `path` as a disk; it is made if the options allow it.
+pub(crate) fn directory(path: &Path, options: &Options) -> Result<RealDisk, Error> {
+    let (disk, doing) = if options.may_create() {
+        (RealDisk::create(path), "create or open the directory")
+    } else {
+        (RealDisk::open(path), "open the directory")
+    };
+    disk.map_err(|source| match source.kind() {
+        ErrorKind::NotFound if !options.may_create() => Error::Missing,
+        _ => Error::Io { doing, source },
+    })
+}
+
 /// Takes the lock that the options ask for, without leaving a lock file where no database is.
-fn lock<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<D::Lock, Error> {
+pub(crate) fn lock<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<D::Lock, Error> {
     let failed = |doing| move |source| Error::Io { doing, source };
     let names = disk.list().map_err(failed("list the directory"))?;
     if !names.iter().any(|name| name == LOCK_FILE) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use holt_journal::disk::{Disk, RealDisk};
+use holt_journal::disk::Disk;
 
 use crate::db::Db;
 use crate::error::Error;
@@ -155,6 +155,11 @@ impl Options {
         self
     }
 
+    /// Whether a database may be created where there is none.
+    pub(crate) fn may_create(&self) -> bool {
+        !self.read_only && self.create != Create::Never
+    }
+
     /// Opens the database in the directory `path`, which is created as well if
     /// [`create`](Self::create) allows it and its parent exists.
     ///
@@ -169,16 +174,7 @@ impl Options {
     /// - [`Error::Version`], [`Error::Damaged`], or an error of the journal or the tree that names
     ///   what is wrong and where: nothing has been changed.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
-        let path = path.as_ref();
-        let may_create = !self.read_only && self.create != Create::Never;
-        let disk = if may_create { RealDisk::create(path) } else { RealDisk::open(path) };
-        match disk {
-            Ok(disk) => self.open_on(Arc::new(disk)),
-            Err(error) if !may_create && error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::Missing)
-            }
-            Err(source) => Err(Error::Io { doing: "open the directory", source }),
-        }
+        self.open_on(Arc::new(open::directory(path.as_ref(), self)?))
     }
 
     /// Opens the database on a disk of any kind, such as a

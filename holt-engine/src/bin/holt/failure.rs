@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     Escape(#[from] BadEscape),
     /// Verification found faults and has already printed them.
     #[error("{}: {faults} fault{} found", database.display(), if *faults == 1 { "" } else { "s" })]
-    Faults { database: PathBuf, faults: u64 },
+    Faults { database: PathBuf, faults: usize },
 }
 
 impl From<io::Error> for Failure {

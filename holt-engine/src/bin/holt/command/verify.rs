@@ -1,5 +1,6 @@
 //! `holt verify`: everything that can be checked, checked.
 
+use std::fmt::Display;
 use std::io::Write;
 
 use super::Database;
@@ -7,7 +8,8 @@ use crate::failure::Failure;
 
 /// Check every checksum, every structural invariant, and that everything is reachable
 ///
-/// Prints one line for each fault and exits with code 1 if there is any. Nothing is changed.
+/// Prints one line for each fault and exits with code 1 if there is any. What an interrupted
+/// process left behind is told too, and is no fault. Nothing is changed.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -17,8 +19,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let database = &arguments.database;
     let report = holt_engine::verify(&database.path).map_err(|error| database.failed(error))?;
+    for residue in &report.residue {
+        writeln!(out, "left behind: {}", one_line(residue))?;
+    }
     for fault in &report.faults {
-        writeln!(out, "{}", fault.to_string().replace('\n', " "))?;
+        writeln!(out, "fault: {}", one_line(fault))?;
     }
     let faults = report.faults.len();
     if faults > 0 {
@@ -26,4 +31,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     }
     writeln!(out, "sound")?;
     Ok(())
+}
+
+fn one_line(text: &impl Display) -> String {
+    text.to_string().replace('\n', " ")
 }
