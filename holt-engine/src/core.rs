@@ -245,10 +245,11 @@ pub(crate) struct Lease<D: Disk> {
 }
 
 impl<D: Disk> Lease<D> {
-    pub(crate) fn new(core: Core<D>, checkpointer: bool) -> Result<Lease<D>, Error> {
+    pub(crate) fn new(core: Core<D>) -> Result<Lease<D>, Error> {
+        let automatic = core.journal.is_some() && core.due.automatic();
         let core = Arc::new(core);
         let mut lease = Lease { core, checkpointer: None, process: std::process::id() };
-        if checkpointer {
+        if automatic {
             lease.checkpointer = Some(Checkpointer::start(&lease.core)?);
         }
         Ok(lease)

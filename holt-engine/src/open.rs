@@ -15,6 +15,7 @@ use holt_art::{Pool, PoolOptions};
 use holt_codec::FIRST_ADDRESS;
 use holt_journal::disk::{Access, Disk, RealDisk};
 use holt_journal::store::{LOCK_FILE, Store};
+use holt_journal::{Journal, RecoveredLog, recover_log};
 
 use crate::catalog::Catalog;
 use crate::core::{Core, Lease};
@@ -30,6 +31,12 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
     let lock = lock(&disk, options)?;
     let store = store(&disk, options)?;
     let (pool, catalog) = trees(&store, options)?;
+    let recovered = log(&disk, &store, &pool, &catalog)?;
+    let journal = if options.read_only {
+        None
+    } else {
+        Some(Journal::start(disk, store.db(), recovered, options.log())?)
+    };
     let core = Core::new((pool, catalog), (store, journal), lock, options);
     Ok(Db::new(Lease::new(core)?))
 }
@@ -110,4 +117,17 @@ pub(crate) fn trees<D: Disk>(
         Catalog::open(&pool, Meta::decode(&meta)?)?
     };
     Ok((pool, catalog))
+}
+
+/// Applies what the log holds beyond the newest checkpoint.
+pub(crate) fn log<D: Disk>(
+    disk: &Arc<D>,
+    store: &Store<D>,
+    pool: &Arc<Pool>,
+    catalog: &Catalog,
+) -> Result<RecoveredLog, Error> {
+    let mut replay = Replay::new(pool, catalog);
+    recover_log(disk, store.db(), store.log_address(), &mut |address, record| {
+        replay.apply(address, record)
+    })
 }

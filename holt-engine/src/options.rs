@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use holt_journal::LogOptions;
 use holt_journal::disk::Disk;
 
 use crate::db::Db;
@@ -153,6 +154,15 @@ impl Options {
     pub fn checkpoint_bytes(&mut self, bytes: u64) -> &mut Options {
         self.checkpoint_bytes = bytes;
         self
+    }
+
+    /// The options of the log.
+    pub(crate) fn log(&self) -> LogOptions {
+        LogOptions {
+            ring_capacity: self.buffer_bytes,
+            segment_bytes: self.segment_bytes,
+            flush_interval: self.buffer_window,
+        }
     }
 
     /// Whether a database may be created where there is none.

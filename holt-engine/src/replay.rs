@@ -33,15 +33,16 @@ impl<'a> Replay<'a> {
     /// one of a kind that this version does not write, and the errors of the tree.
     pub(crate) fn apply(&mut self, address: u64, record: &Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
+        let pool = self.pool;
         match *record {
             Record::Op(Op::Put { tree, key, value }) => {
                 let named = self.tree(address, tree)?;
-                let pass = self.pool.enter();
+                let pass = pool.enter();
                 named.tree.put(&pass, key, value, Condition::Always, || version)?;
             }
             Record::Op(Op::Delete { tree, key }) => {
                 let named = self.tree(address, tree)?;
-                let pass = self.pool.enter();
+                let pass = pool.enter();
                 let removed = named.tree.remove(&pass, key, Condition::Always, || version)?;
                 if !matches!(removed, Removed::Removed(_)) {
                     return Err(damaged(address, "removes a key that is not there".to_owned()));

@@ -51,9 +51,9 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         fill: pool.fill(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,
         store_bytes: store.file_bytes + store.manifest_bytes,
-        log_bytes: core.log_bytes()?,
-        log_address: core.log_address(),
-        checkpoint_address: core.checkpoint_address(),
+        log_bytes: 0,
+        log_address: core.log().map_or(store.log_address, |log| log.tail()),
+        checkpoint_address: (store.sequence > 1).then_some(store.log_address),
         checkpoint_failure: core.due.failure(),
         log_failure: core.log().and_then(|log| log.failure()).map(|error| error.to_string()),
     })

@@ -33,7 +33,7 @@ use failure::Failure;
 /// that is not valid UTF-8 as \xHH. With --escaped, the keys given on the command line are read in
 /// that form; without, they are taken byte for byte.
 #[derive(Parser)]
-#[command(name = "holt", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "holt", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -157,7 +157,7 @@ impl Tally {
 }
 
 /// The merge of a walk with the records of a tree.
-struct Update<'a> {
+struct Update<'a, 'out> {
     tree: &'a Tree,
     durability: Durability,
     /// The tree's records in byte order; it reads ahead of every change that is made here.
@@ -166,18 +166,18 @@ struct Update<'a> {
     record: Option<(Vec<u8>, Vec<u8>)>,
     /// Ranges of keys of which nobody knows whether their entries still exist.
     hidden: Vec<Range<Vec<u8>>>,
-    log: Option<&'a mut dyn Write>,
+    log: Option<&'a mut (dyn Write + 'out)>,
     tally: Tally,
     /// The encoded entry in hand, kept for its memory.
     value: Vec<u8>,
 }
 
-impl<'a> Update<'a> {
+impl<'a, 'out> Update<'a, 'out> {
     fn new(
         tree: &'a Tree,
         durability: Durability,
-        log: Option<&'a mut dyn Write>,
-    ) -> Result<Update<'a>, Stop> {
+        log: Option<&'a mut (dyn Write + 'out)>,
+    ) -> Result<Update<'a, 'out>, Stop> {
         let records = tree.scan().into_iter();
         let mut update = Update {
             tree,
@@ -275,7 +275,7 @@ impl<'a> Update<'a> {
 }
 
 /// Writes one line about a change, at once: whoever reads it may rely on the change.
-fn tell(log: &mut Option<&mut dyn Write>, sign: char, key: &[u8]) -> io::Result<()> {
+fn tell(log: &mut Option<&mut (dyn Write + '_)>, sign: char, key: &[u8]) -> io::Result<()> {
     if let Some(log) = log {
         writeln!(log, "{sign} {}", Escaped(key))?;
         log.flush()?;

@@ -100,7 +100,7 @@ impl Form {
 #[derive(clap::Args)]
 pub(crate) struct Below {
     /// What the keys begin with; everything if it is left out
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     prefix: OsString,
     /// End each name with a zero byte instead of a newline, and do not escape it
     #[arg(short = '0', long = "null")]
