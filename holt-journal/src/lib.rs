@@ -1,1 +1,7 @@
-//! (skeleton)
+//! Group commit, checkpoints and recovery over a small disk trait.
+
+#![forbid(unsafe_code)]
+
+mod sync;
+
+pub mod disk;
