@@ -273,15 +273,24 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if no record can hold the commit.
+    /// As [`Commit::record_len`].
     pub fn encoded_len(&self) -> Result<u32, Error> {
-        let mappings = self.changed.len().checked_mul(MAPPING_LEN);
-        let freed = self.freed.len().checked_mul(FREED_LEN);
+        Commit::record_len(self.changed.len(), self.freed.len(), self.meta.len())
+    }
+
+    /// Bytes of a record with so many mappings, freed objects and bytes of meta.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] if no record can hold them.
+    pub fn record_len(mappings: usize, freed: usize, meta: usize) -> Result<u32, Error> {
+        let mappings = mappings.checked_mul(MAPPING_LEN);
+        let freed = freed.checked_mul(FREED_LEN);
         let len = mappings.zip(freed).and_then(|(mappings, freed)| {
             RECORD_HEADER_LEN
                 .checked_add(mappings)?
                 .checked_add(freed)?
-                .checked_add(self.meta.len())?
+                .checked_add(meta)?
                 .checked_next_multiple_of(ALIGNMENT)
         });
         let len = len.map_or(u64::MAX, |len| len as u64);

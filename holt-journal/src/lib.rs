@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 mod sync;
 
 pub mod disk;
+pub mod store;
+
+pub use error::{Damage, Error};
