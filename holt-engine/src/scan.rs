@@ -11,7 +11,7 @@
 //! - A group counts as one entry against the limit.
 
 use std::fmt;
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 
 use holt_art::{Cursor, Version};
 use holt_journal::disk::{Disk, RealDisk};
@@ -69,26 +69,24 @@ impl<D: Disk> Scan<D> {
         Scan::new(lease, named, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
     }
 
-    /// The keys within `bounds`.
-    pub(crate) fn range<K: AsRef<[u8]>>(
+    /// The keys between two bounds.
+    pub(crate) fn range(
         lease: &Arc<Lease<D>>,
         named: &Arc<Named>,
-        bounds: &impl RangeBounds<K>,
+        (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
     ) -> Scan<D> {
-        let key = |bound: Bound<&K>| match bound {
-            Bound::Included(key) | Bound::Excluded(key) => Some(key.as_ref().to_vec()),
+        let key = |bound: &Bound<Vec<u8>>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
             Bound::Unbounded => None,
         };
-        let (lower, upper) = (key(bounds.start_bound()), key(bounds.end_bound()));
-        let ordered = match (&lower, &upper) {
-            (Some(lower), Some(upper)) if lower > upper => Err(Error::ReversedBounds),
+        let (low, high) = (key(&lower), key(&upper));
+        let ordered = match (&low, &high) {
+            (Some(low), Some(high)) if low > high => Err(Error::ReversedBounds),
             _ => Ok(()),
         };
-        let both = (bounds.start_bound(), bounds.end_bound());
-        let scan = holt_art::Scan::range::<K>((both.0, both.1));
-        Scan::new(lease, named, scan)
-            .requires(check_key(lower.as_deref().unwrap_or_default()))
-            .requires(check_key(upper.as_deref().unwrap_or_default()))
+        Scan::new(lease, named, holt_art::Scan::range((lower, upper)))
+            .requires(check_key(&low.unwrap_or_default()))
+            .requires(check_key(&high.unwrap_or_default()))
             .requires(ordered)
     }
 

@@ -1,7 +1,6 @@
 //! A tree: keys in byte order and their values.
 
 use std::fmt;
-use std::ops::RangeBounds;
 
 use holt_art::{Condition, Put, Removed, Version};
 use holt_codec::{Op, Record};
@@ -11,6 +10,7 @@ use crate::catalog::Named;
 use crate::core::{Core, Lease, check_key, check_value};
 use crate::error::Error;
 use crate::options::Durability;
+use crate::range::KeyRange;
 use crate::scan::Scan;
 use crate::sync::Arc;
 
@@ -181,7 +181,7 @@ impl<D: Disk> Tree<D> {
         Scan::prefix(&self.lease, &self.named, prefix.as_ref())
     }
 
-    /// The keys within `bounds`, in order.
+    /// The keys of a range, in order.
     ///
     /// # Examples
     ///
@@ -198,8 +198,8 @@ impl<D: Disk> Tree<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn range<K: AsRef<[u8]>>(&self, bounds: impl RangeBounds<K>) -> Scan<D> {
-        Scan::range(&self.lease, &self.named, &bounds)
+    pub fn range(&self, range: impl KeyRange) -> Scan<D> {
+        Scan::range(&self.lease, &self.named, range.into_bounds())
     }
 }
 

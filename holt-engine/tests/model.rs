@@ -58,8 +58,8 @@ fn durability() -> impl Strategy<Value = Durability> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let delimiter = select(&[&b"/"[..], b"a", b"//", b"\0", b"\xff\xff"][..]);
-    let delimiter = proptest::option::of(delimiter.prop_map(<[u8]>::to_vec));
+    const DELIMITERS: &[&[u8]] = &[b"/", b"a", b"//", b"\0", b"\xff\xff"];
+    let delimiter = proptest::option::of(select(DELIMITERS).prop_map(<[u8]>::to_vec));
     prop_oneof![
         30 => (key(), value(), durability()).prop_map(|(k, v, d)| Action::Put(k, v, d)),
         12 => (key(), durability()).prop_map(|(k, d)| Action::Delete(k, d)),
