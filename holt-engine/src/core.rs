@@ -16,10 +16,11 @@
 //!   log as it was when it looked, so its answer rests on nothing that can vanish.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use holt_art::{Pass, Pool, Version};
 use holt_codec::{GRANULE, Record};
-use holt_journal::disk::Disk;
+use holt_journal::disk::{Access, Disk, DiskFile};
 use holt_journal::store::Store;
 use holt_journal::{Ack, Journal};
 
@@ -41,6 +42,9 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) store: Store<D>,
     /// The log; none if the database was opened for reading alone.
     journal: Option<Journal<D>>,
+    /// Address at which the log ended when the database was opened.
+    recovered: u64,
+    disk: Arc<D>,
     /// What writes wait for that do not say it themselves.
     pub(crate) durability: Durability,
     /// Held while a checkpoint is made: there is one at a time.
@@ -56,8 +60,8 @@ pub(crate) struct Core<D: Disk> {
 impl<D: Disk> Core<D> {
     pub(crate) fn new(
         (pool, catalog): (Arc<Pool>, Catalog),
-        (store, journal): (Store<D>, Option<Journal<D>>),
-        lock: D::Lock,
+        (store, journal, recovered): (Store<D>, Option<Journal<D>>, u64),
+        (disk, lock): (Arc<D>, D::Lock),
         options: &Options,
     ) -> Core<D> {
         let due = Due::new(store.log_address(), options.checkpoint_bytes);
@@ -66,6 +70,8 @@ impl<D: Disk> Core<D> {
             catalog,
             store,
             journal,
+            recovered,
+            disk,
             durability: options.durability,
             checkpointing: Mutex::new(()),
             due: Arc::new(due),
@@ -109,10 +115,9 @@ impl<D: Disk> Core<D> {
         let journal = self.journal()?;
         // The margin is more than everybody together can reserve between this and his own turn.
         if journal.tail() > LAST_ADDRESS {
-            return Err(Error::LogExhausted);
+            return Err(holt_journal::Error::LogExhausted.into());
         }
-        let length = record.encoded_len().map_err(holt_journal::Error::from)?;
-        let mut permit = Some(journal.permit(length)?);
+        let mut permit = Some(journal.permit(record.encoded_len()?)?);
         let mut reservation = None;
         let pass = self.pool.enter();
         let outcome = apply(&pass, &mut || {
@@ -177,6 +182,26 @@ impl<D: Disk> Core<D> {
         self.catalog.by_id(DEFAULT_ID).expect("opening checks that the default tree is there")
     }
 
+    /// Address at which the log ends.
+    pub(crate) fn log_address(&self) -> u64 {
+        self.journal.as_ref().map_or(self.recovered, Journal::tail)
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn file_bytes(&self) -> Result<u64, Error> {
+        let failed = |source| Error::Io { doing: "measure the files", source };
+        let mut bytes = 0;
+        for name in self.disk.list().map_err(failed)? {
+            match self.disk.open(&name, Access::Read).and_then(|file| file.len()) {
+                Ok(length) => bytes += length,
+                // A segment that was given up between the two calls.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Waits until everything applied so far is on stable storage.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.check_open()?;
@@ -196,7 +221,9 @@ impl<D: Disk> Core<D> {
         let Some(held) = slot.take() else { return Ok(()) };
         // A checkpoint on its way ends first: it writes to files that the lock protects.
         let checkpointing = lock(&self.checkpointing);
-        let outcome = self.journal.as_ref().map_or(Ok(()), Journal::close);
+        let log = self.journal.as_ref().map_or(Ok(()), Journal::close);
+        // After a failure of the log the store is left as it is: the next opening sorts it out.
+        let outcome = log.and_then(|()| self.store.close());
         drop(checkpointing);
         drop(held);
         Ok(outcome?)

@@ -86,10 +86,6 @@ pub enum Error {
         /// Address of the record in the log.
         address: u64,
     },
-    /// The log has no more addresses: it has had two pebibytes written to it. Copy the contents to a
-    /// new database.
-    #[error("the log has used up all its addresses")]
-    LogExhausted,
     /// The tree refused or failed, for want of memory most likely.
     #[error(transparent)]
     Tree(#[from] holt_art::Error),
@@ -97,7 +93,10 @@ pub enum Error {
     /// applied; if the journal has closed itself, every later write fails as well, reads go on,
     /// and opening the database again recovers it.
     #[error(transparent)]
-    Journal(#[from] holt_journal::Error),
+    Journal(holt_journal::Error),
+    /// What was to be written makes no record of the log.
+    #[error(transparent)]
+    Record(#[from] holt_codec::Error),
     /// The operating system refused something outside of log and frame file.
     #[error("cannot {doing}: {source}")]
     Io {
@@ -106,6 +105,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl From<holt_journal::Error> for Error {
+    fn from(error: holt_journal::Error) -> Error {
+        match error {
+            // A call that overlapped the closing came to the log after it.
+            holt_journal::Error::LogClosed => Error::Closed,
+            error => Error::Journal(error),
+        }
+    }
 }
 
 /// Who keeps a database from being opened.

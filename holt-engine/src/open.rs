@@ -32,12 +32,13 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
     let store = store(&disk, options)?;
     let (pool, catalog) = trees(&store, options)?;
     let recovered = log(&disk, &store, &pool, &catalog)?;
+    let end = recovered.end();
     let journal = if options.read_only {
         None
     } else {
-        Some(Journal::start(disk, store.db(), recovered, options.log())?)
+        Some(Journal::start(Arc::clone(&disk), store.db(), recovered, options.log())?)
     };
-    let core = Core::new((pool, catalog), (store, journal), lock, options);
+    let core = Core::new((pool, catalog), (store, journal, end), (disk, lock), options);
     Ok(Db::new(Lease::new(core)?))
 }
 

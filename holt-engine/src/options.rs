@@ -159,7 +159,7 @@ impl Options {
     /// The options of the log.
     pub(crate) fn log(&self) -> LogOptions {
         LogOptions {
-            ring_capacity: self.buffer_bytes,
+            ring_capacity: self.buffer_bytes.max(LogOptions::default().ring_capacity),
             segment_bytes: self.segment_bytes,
             flush_interval: self.buffer_window,
         }

@@ -31,10 +31,10 @@ impl<'a> Replay<'a> {
     ///
     /// [`Error::Damaged`] for a record that contradicts what is there, [`Error::UnknownRecord`] for
     /// one of a kind that this version does not write, and the errors of the tree.
-    pub(crate) fn apply(&mut self, address: u64, record: &Record<'_>) -> Result<(), Error> {
+    pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
         let pool = self.pool;
-        match *record {
+        match record {
             Record::Op(Op::Put { tree, key, value }) => {
                 let named = self.tree(address, tree)?;
                 let pass = pool.enter();

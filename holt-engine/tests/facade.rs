@@ -332,7 +332,7 @@ fn a_checkpoint_that_fails_changes_nothing_and_the_next_one_succeeds() {
         tree.put(&number.to_be_bytes(), &[1; 100]).unwrap();
     }
     db.sync().unwrap();
-    disk.inject(Trigger::once(Target::Only(Operation::Allocate), 0, Fault::NoSpace));
+    disk.inject(Trigger::once(Target::Named(Operation::Write, "DATA"), 0, Fault::NoSpace));
     db.checkpoint().unwrap_err();
     assert_eq!(db.stats().unwrap().checkpoint_address, None);
     tree.put(b"more", b"").unwrap();
