@@ -42,8 +42,8 @@ impl<D: Disk> Store<D> {
     /// image that is to be moved is damaged: it stays where it is.
     pub fn compact(&self) -> Result<CompactReport, Error> {
         self.writable()?;
-        let mut report = CompactReport::default();
-        report.bytes_before = self.writer()?.file_units() * EXTENT_UNIT;
+        let bytes_before = self.writer()?.file_units() * EXTENT_UNIT;
+        let mut report = CompactReport { bytes_before, ..CompactReport::default() };
         loop {
             let mut writer = self.writer()?;
             let moved = self.compact_once(&mut writer)?;

@@ -15,7 +15,7 @@ use super::checkpoint::ImageSource;
 use super::data_file::{DataFile, PlacedImage};
 use super::extents::Extents;
 use super::handle::Store;
-use super::manifest_file::{ManifestFile, manifest_name};
+use super::manifest_file::{MANIFEST_TMP, ManifestFile, manifest_name};
 use super::state::{State, units_of};
 use super::{ObjectId, io};
 use crate::disk::{Disk, DiskFile};
@@ -59,8 +59,8 @@ pub(crate) struct Writer<F> {
     pub(super) held: Vec<Range<u64>>,
     /// Units that a failed sync left in doubt: taken, and named by nothing, until reopened.
     pub(super) out_of_use: u64,
-    /// Manifest files that the next commit makes worthless, or that one has already.
-    pub(super) stale: BTreeSet<u64>,
+    /// Names of manifest files that the next commit makes worthless, or that one has already.
+    pub(super) stale: BTreeSet<String>,
     pub(super) marks: Marks,
     pub(super) failed_syncs: u32,
     pub(super) last_checkpoint: Option<SystemTime>,
@@ -276,8 +276,8 @@ impl<F: DiskFile> Writer<F> {
         match result {
             Ok((file, len, new)) => {
                 if new {
-                    self.stale.insert(self.committed_in.0);
-                    self.stale.remove(&file.number());
+                    self.stale.insert(manifest_name(self.committed_in.0));
+                    self.stale.remove(&manifest_name(file.number()));
                 }
                 self.committed_in = (file.number(), file.last_checksum());
                 self.manifest = Some(file);
@@ -314,9 +314,10 @@ impl<F: DiskFile> Writer<F> {
         let header = ManifestHeader { db, number, predecessor: self.committed_in.0, salt };
         ManifestFile::create(disk, header, base).inspect(|_| self.used.number = number).map_err(
             |not_born| {
+                self.stale.insert(MANIFEST_TMP.to_owned());
                 if not_born.maybe_named {
                     self.used.number = number;
-                    self.stale.insert(number);
+                    self.stale.insert(manifest_name(number));
                 }
                 (not_born.maybe_named, not_born.error)
             },
@@ -342,7 +343,7 @@ impl<F: DiskFile> Writer<F> {
         if self.file_units > end + spare && data.resize(end * EXTENT_UNIT).is_ok() {
             self.file_units = end;
         }
-        self.stale.retain(|&number| match disk.remove(&manifest_name(number)) {
+        self.stale.retain(|name| match disk.remove(name) {
             Ok(()) => false,
             Err(error) => error.kind() != std::io::ErrorKind::NotFound,
         });
