@@ -200,9 +200,10 @@ mod tests {
         }
     }
 
-    /// Made without this crate, from the table above:
-    /// `python3 -c 'import zlib, struct; h = struct.pack("<QQII", 77, 5, 9, 0); print((b"HIMG" +
-    /// struct.pack("<I", zlib.crc32(bytes([3] * 16) + h + b"a payload")) + h).hex())'`.
+    // Made without this crate, from the table above, by this Python:
+    //   h = struct.pack("<QQII", 77, 5, 9, 0)
+    //   crc = zlib.crc32(bytes([3] * 16) + h + b"a payload")
+    //   (b"HIMG" + struct.pack("<I", crc) + h).hex()
     #[test]
     fn the_golden_header_of_version_1_decodes_and_is_still_written() {
         let golden = "48494d47878b5c584d0000000000000005000000000000000900000000000000";

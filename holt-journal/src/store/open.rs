@@ -302,6 +302,7 @@ fn build<D: Disk>(
         access,
         data: data.file,
         current: RwLock::new(state),
+        figures: Mutex::new(writer.figures()),
         writer: Mutex::new(writer),
     })
 }
@@ -422,6 +423,13 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         last_checkpoint: None,
         failure: None,
     };
-    let (current, writer) = (RwLock::new(state), Mutex::new(writer));
-    Ok(Store { disk, db, access: Access::ReadWrite, data, current, writer })
+    Ok(Store {
+        disk,
+        db,
+        access: Access::ReadWrite,
+        data,
+        current: RwLock::new(state),
+        figures: Mutex::new(writer.figures()),
+        writer: Mutex::new(writer),
+    })
 }

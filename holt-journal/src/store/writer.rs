@@ -67,6 +67,19 @@ pub(crate) struct Writer<F> {
     pub(super) failure: Option<Error>,
 }
 
+/// What a writer says of itself when it rests.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    pub(super) file_units: u64,
+    pub(super) free_units: u64,
+    pub(super) taken_units: u64,
+    /// The part of the taken ones that no object of the last commit takes.
+    pub(super) held_units: u64,
+    pub(super) manifest_bytes: u64,
+    pub(super) last_checkpoint: Option<SystemTime>,
+    pub(super) failure: Option<Error>,
+}
+
 /// Numbers that are not given twice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
@@ -89,28 +102,17 @@ pub(super) struct Marks {
 }
 
 impl<F: DiskFile> Writer<F> {
-    pub(super) fn file_units(&self) -> u64 {
-        self.file_units
-    }
-
-    pub(super) fn free_units(&self) -> u64 {
-        self.extents.free_units()
-    }
-
-    pub(super) fn taken_units(&self) -> u64 {
-        self.extents.taken_units()
-    }
-
-    pub(super) fn manifest_bytes(&self) -> u64 {
-        self.manifest.as_ref().map_or(0, ManifestFile::len)
-    }
-
-    pub(super) fn last_checkpoint(&self) -> Option<SystemTime> {
-        self.last_checkpoint
-    }
-
-    pub(super) fn failure(&self) -> Option<Error> {
-        self.failure.clone()
+    pub(super) fn figures(&self) -> Figures {
+        let held: u64 = self.held.iter().map(|range| range.end - range.start).sum();
+        Figures {
+            file_units: self.file_units,
+            free_units: self.extents.free_units(),
+            taken_units: self.extents.taken_units(),
+            held_units: held + self.out_of_use,
+            manifest_bytes: self.manifest.as_ref().map_or(0, ManifestFile::len),
+            last_checkpoint: self.last_checkpoint,
+            failure: self.failure.clone(),
+        }
     }
 
     /// Writes the images of `dirty`; `placed` gets every extent that was taken, on errors too.
