@@ -21,6 +21,7 @@ use super::state::{State, units_of};
 use super::writer::Writer;
 use crate::disk::{Access, Disk};
 use crate::error::Error;
+use crate::sync::PoisonError;
 
 /// What a source of images may fail with.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -204,8 +205,7 @@ impl<D: Disk> Store<D> {
         };
         {
             // Exclusive: whoever was reading by the old mapping is done when this is held.
-            let mut current =
-                self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             current.apply(&delta).expect("only objects that are mapped are freed");
         }
         writer.last_checkpoint = Some(SystemTime::now());

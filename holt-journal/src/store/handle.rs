@@ -17,7 +17,9 @@ use super::state::State;
 use super::writer::{Figures, Writer};
 use crate::disk::{Access, Disk};
 use crate::error::Error;
-use crate::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use crate::sync::{
+    Mutex, MutexGuard, PlainArc as Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError,
+};
 
 /// The images of a database and the manifest that says which count.
 ///
@@ -132,8 +134,7 @@ impl<D: Disk> Store<D> {
 
     /// Figures as of the last commit or failure. Waits for nobody.
     pub fn stats(&self) -> StoreStats {
-        let panicked =
-            matches!(self.writer.try_lock().map(drop), Err(std::sync::TryLockError::Poisoned(_)));
+        let panicked = matches!(self.writer.try_lock().map(drop), Err(TryLockError::Poisoned(_)));
         let figures = self.figures().clone();
         let current = self.current();
         let live = figures.taken_units - figures.held_units;
@@ -155,7 +156,7 @@ impl<D: Disk> Store<D> {
 
     fn figures(&self) -> MutexGuard<'_, Figures> {
         // Replaced whole, as the state is.
-        self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn publish_figures(&self, writer: &Writer<D::File>) {
@@ -164,7 +165,7 @@ impl<D: Disk> Store<D> {
 
     pub(super) fn current(&self) -> RwLockReadGuard<'_, State> {
         // A state is replaced whole: a panic elsewhere cannot leave half of one.
-        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The writer, unless an earlier failure closed the store.

@@ -279,3 +279,29 @@ fn a_kill_in_doubt_does_not_give_away_what_the_older_state_needs() {
         }
     }
 }
+
+#[test]
+fn closing_a_store_in_doubt_promises_nothing() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let store = create(&disk).unwrap();
+        let at = |n: u8| Model {
+            objects: [(1, vec![n; 100])].into(),
+            log_address: LOG_START + u64::from(n) * 8,
+            meta: vec![],
+        };
+        go(&store, &Model::new(), &at(1)).unwrap();
+        let manifest = Target::Named(crate::disk::Operation::Sync, "MANIFEST");
+        disk.inject(Trigger::once(manifest, 0, DiskFault::Io));
+        assert!(matches!(go(&store, &at(1), &at(2)), Err(Error::CommitUnknown(_))));
+        store.close().unwrap();
+        let disk = disk.kill();
+        let (store, _) = reopen(&disk, &[at(1), at(2)], "killed");
+        // A mark that named the second commit would turn its loss into damage.
+        store.close().unwrap();
+        for pattern in CrashPattern::ALL {
+            let context = format!("seed {seed}, {pattern:?}");
+            reopen(&disk.crash(seed, pattern), &[at(1), at(2)], &context);
+        }
+    }
+}
