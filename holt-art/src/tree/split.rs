@@ -583,7 +583,11 @@ enum Pulled {
 
 /// Whether a part is to give its root node to the parent.
 fn is_heavy(view: View<'_>, part: &Part) -> bool {
-    part.words > PULL_ABOVE && part.root.is_inner() && Node::read(view, part.root).count() > 1
+    if part.words <= PULL_ABOVE || !part.root.is_inner() {
+        return false;
+    }
+    let node = Node::read(view, part.root);
+    node.count() + usize::from(!node.value().is_null()) > 1
 }
 
 /// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
@@ -611,7 +615,7 @@ fn pull_up(
         let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
         let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
         let after = ENTRIES + kept + others + weights.iter().map(|words| words + 1).sum::<usize>();
-        if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FULL) {
+        if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FRAME_WORDS) {
             return pulled;
         }
         let mut edit = parent.edit(part.owner);
