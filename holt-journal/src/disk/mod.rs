@@ -278,7 +278,7 @@ pub fn check_name(name: &str) -> io::Result<()> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::sync::Mutex;

@@ -40,7 +40,7 @@ mod state;
 mod verify;
 mod writer;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use checkpoint::{CheckpointReport, ImageSource, SourceError};

@@ -42,7 +42,7 @@ mod file;
 mod image;
 mod random;
 mod state;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::fmt;

@@ -343,3 +343,42 @@ fn a_store_lives_on_a_real_disk() {
     assert_eq!((store.log_address(), store.meta()), (8192, b"meta".to_vec()));
     store.verify(&mut |fault| panic!("{fault}"));
 }
+
+/// What the golden directory holds.
+fn golden_model() -> Model {
+    let objects = [(1, b"the first frame".to_vec()), (7, vec![7; 5000]), (1 << 40, Vec::new())];
+    Model { objects: objects.into(), log_address: 123_456, meta: b"root 1".to_vec() }
+}
+
+/// A directory of format version 1, as it was first written by
+/// `HOLT_WRITE_GOLDEN=1 cargo test -p holt-journal the_golden_store`.
+#[test]
+fn the_golden_store_of_version_1_opens_verifies_and_goes_on() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/store-v1");
+    if std::env::var_os("HOLT_WRITE_GOLDEN").is_some() {
+        let disk = SimDisk::new(1);
+        let store = create(&disk).unwrap();
+        let first = Model { objects: [(2, vec![2; 100])].into(), ..Model::new() };
+        go(&store, &Model::new(), &first).unwrap();
+        go(&store, &first, &golden_model()).unwrap();
+        store.compact().unwrap();
+        store.close().unwrap();
+        std::fs::create_dir_all(path).unwrap();
+        for name in disk.list().unwrap() {
+            let content = disk.contents(&name).unwrap();
+            std::fs::write(std::path::Path::new(path).join(&name), content).unwrap();
+        }
+    }
+    let disk = SimDisk::new(1);
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let content = std::fs::read(entry.path()).unwrap();
+        disk.put(entry.file_name().to_str().unwrap(), Some(&content));
+    }
+    let store = open(&disk).unwrap();
+    assert_eq!(read_all(&store).unwrap(), golden_model());
+    assert!(faults(&store).is_empty());
+    let next = Model { log_address: 200_000, ..golden_model() };
+    go(&store, &golden_model(), &next).unwrap();
+    assert_eq!(read_all(&open(&disk).unwrap()).unwrap(), next);
+}

@@ -210,7 +210,9 @@ fn a_failed_record_is_never_appended_behind() {
             }
             // The old file keeps its name until the new one is durable.
             disk.inject(Trigger::once(Target::Only(Operation::Remove), 1, DiskFault::Io));
-            go(&store, &model, &third).unwrap();
+            let before = store.stats().sequence;
+            let report = go(&store, &model, &third).unwrap();
+            assert_eq!(report.sequence, before + 2, "{context}: no sequence is given twice");
             assert_eq!(disk.contents(&name).unwrap(), left, "{context}");
             assert_eq!(read_all(&store).unwrap(), third);
             let fourth = Model { log_address: third.log_address + 8, ..third.clone() };
