@@ -1,5 +1,7 @@
 //! What a store does while nothing goes wrong.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::disk::{Disk, Operation, Target};
 
@@ -282,14 +284,22 @@ fn reads_see_whole_images_while_checkpoints_replace_them() {
         meta: vec![],
     };
     go(&store, &Model::new(), &model(0)).unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
+    /// Ends the reader, also when the other side fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            // The flag only ends the test; no data is published through it.
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut out = Vec::new();
             let mut reads = 0_u64;
             loop {
-                // The flag is only there to end the test; no data is published through it.
-                let last = done.load(std::sync::atomic::Ordering::Relaxed);
+                // As above.
+                let last = done.load(Ordering::Relaxed);
                 for id in 0..8 {
                     store.read(ObjectId(id), &mut out).unwrap();
                     assert_eq!(out.len(), 3000 + id as usize * 700);
@@ -301,13 +311,14 @@ fn reads_see_whole_images_while_checkpoints_replace_them() {
                 }
             }
         });
+        let end = End(&done);
         for round in 1..60 {
             go(&store, &model(round - 1), &model(round)).unwrap();
             if round % 10 == 0 {
                 store.compact().unwrap();
             }
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(end);
         assert!(reader.join().unwrap() >= 8);
     });
     assert_eq!(read_all(&store).unwrap(), model(59));
