@@ -6,7 +6,7 @@ use holt_codec::DbId;
 use thiserror::Error as ThisError;
 
 use crate::store::ObjectId;
-use crate::sync::PlainArc as Arc;
+use crate::sync::Arc;
 
 /// An error of the journal.
 ///
@@ -24,6 +24,53 @@ pub enum Error {
         /// The disk's own words.
         error: Arc<io::Error>,
     },
+
+    // --- log ---
+    /// What was to be logged is beyond a limit of the format; nothing was changed.
+    #[error("this cannot be logged: {0}")]
+    Record(#[from] holt_codec::Error),
+    /// A record is longer than the ring; nothing was changed.
+    #[error("a record of {len} bytes does not fit the log's buffer of {capacity} bytes")]
+    RecordTooLarge {
+        /// Bytes of the record.
+        len: usize,
+        /// Bytes of the buffer.
+        capacity: usize,
+    },
+    /// The log's buffer could not be made.
+    #[error("the log's buffer cannot be made: {0}")]
+    Buffer(holt_wal_ring::Error),
+    /// The log's address space is used up; the database has to be copied into a new one.
+    #[error("the log's addresses are used up: copy the database into a new one")]
+    LogExhausted,
+    /// The log was closed in order; the database has to be opened again to write.
+    #[error("the log is closed: open the database again to write")]
+    LogClosed,
+    /// An earlier failure closed the log for writing. What was acknowledged is safe; what was in flight may or may
+    /// not have happened. Reads go on; opening the database again recovers.
+    #[error("the log is closed for writing until the database is reopened: {0}")]
+    LogFailed(#[source] Box<Error>),
+    /// A change was applied and its record was never published, as when a writer panicked between the two.
+    #[error(
+        "the change at log address {address} was applied and never logged: \
+         the log is closed for writing until the database is reopened"
+    )]
+    Unpublished {
+        /// Address of the record that is missing.
+        address: u64,
+    },
+    /// A thread panicked while it wrote or synced the log.
+    #[error("a thread panicked while it wrote the log")]
+    LogPanicked,
+    /// The database was opened by the process of which this one is a fork; only that one may write.
+    #[error("the log belongs to process {owner}, of which this one is a fork")]
+    Forked {
+        /// Id of the process that opened it.
+        owner: u32,
+    },
+    /// A background thread could not be started.
+    #[error("a background thread cannot be started: {0}")]
+    Thread(Arc<io::Error>),
 
     // --- store ---
     /// There is no database in the directory, nor anything left of one.
@@ -113,6 +160,25 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Damage {
+    /// The log lacks what was durable, or holds what cannot be.
+    #[error("{0}")]
+    Log(holt_codec::Damage),
+    /// A segment's name and its header disagree.
+    #[error("the header carries the start address {found}, the name says {expected}")]
+    Start {
+        /// Address in the name.
+        expected: u64,
+        /// Address in the header.
+        found: u64,
+    },
+    /// A segment is not as long as its header says.
+    #[error("the file has {found} bytes, its header says {expected}")]
+    Length {
+        /// Bytes according to the header.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
+    },
     /// The bytes there do not decode, or are not those that should be there.
     #[error(transparent)]
     Bytes(#[from] holt_codec::Error),

@@ -278,7 +278,7 @@ pub fn check_name(name: &str) -> io::Result<()> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sync::Mutex;
