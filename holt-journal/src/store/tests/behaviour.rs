@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::disk::{Disk, Operation, Target};
+use crate::disk::{Disk, DiskFile, Operation, Target};
 
 #[test]
 fn a_new_store_is_empty_durable_and_not_made_twice() {
@@ -322,6 +322,105 @@ fn reads_see_whole_images_while_checkpoints_replace_them() {
         assert!(reader.join().unwrap() >= 8);
     });
     assert_eq!(read_all(&store).unwrap(), model(59));
+}
+
+/// A disk that runs a check in the middle of every read of a file.
+struct Watched {
+    disk: SimDisk,
+    check: Arc<Check>,
+}
+
+type Check = crate::sync::Mutex<Option<Box<dyn FnMut() + Send>>>;
+
+struct WatchedFile {
+    file: crate::disk::SimFile,
+    check: Arc<Check>,
+}
+
+impl Watched {
+    fn watch(&self, file: crate::disk::SimFile) -> WatchedFile {
+        WatchedFile { file, check: self.check.clone() }
+    }
+}
+
+impl Disk for Watched {
+    type File = WatchedFile;
+    type Lock = crate::disk::SimLock;
+
+    fn create(&self, name: &str) -> std::io::Result<WatchedFile> {
+        self.disk.create(name).map(|file| self.watch(file))
+    }
+    fn open(&self, name: &str, access: Access) -> std::io::Result<WatchedFile> {
+        self.disk.open(name, access).map(|file| self.watch(file))
+    }
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> std::io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self, name: &str, exclusive: bool) -> std::io::Result<Option<Self::Lock>> {
+        self.disk.lock(name, exclusive)
+    }
+    fn entropy(&self) -> std::io::Result<[u8; 32]> {
+        self.disk.entropy()
+    }
+}
+
+impl DiskFile for WatchedFile {
+    fn len(&self) -> std::io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> std::io::Result<()> {
+        self.file.allocate(offset, len)
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        if let Some(check) = self.check.lock().unwrap().as_mut() {
+            check();
+        }
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, bufs: &[std::io::IoSlice<'_>], offset: u64) -> std::io::Result<usize> {
+        self.file.write_at(bufs, offset)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+    fn sync_all(&self) -> std::io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+#[test]
+fn a_read_holds_off_the_checkpoint_that_would_free_what_it_reads() {
+    let check = Arc::new(Check::new(None));
+    let disk = Arc::new(Watched { disk: SimDisk::new(1), check: check.clone() });
+    let store = Arc::new(Store::create(disk, LOG_START).unwrap());
+    let mut step = Step { dirty: [(1, vec![1; 9000])].into(), freed: BTreeSet::new() };
+    store.checkpoint(5000, &[], &mut step, &mut || Ok(())).unwrap();
+    let checked = Arc::new(AtomicBool::new(false));
+    *check.lock().unwrap() = Some({
+        let (store, checked) = (store.clone(), checked.clone());
+        Box::new(move || {
+            // A checkpoint takes the exclusive side before it frees anything.
+            assert!(store.current.try_write().is_err(), "nothing holds a checkpoint off");
+            // One thread only, so there is nothing to order.
+            checked.store(true, Ordering::Relaxed);
+        })
+    });
+    store.read(ObjectId(1), &mut Vec::new()).unwrap();
+    assert!(checked.load(Ordering::Relaxed));
+    *check.lock().unwrap() = None;
+    assert!(store.current.try_write().is_ok(), "the read let go");
 }
 
 #[test]

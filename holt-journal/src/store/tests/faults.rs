@@ -183,6 +183,19 @@ fn two_failed_syncs_in_a_row_close_the_store_for_checkpoints_and_not_for_reads()
 }
 
 #[test]
+fn a_close_that_failed_can_be_repeated_and_then_holds() {
+    let disk = SimDisk::new(1);
+    let (store, model) = loaded(&disk);
+    disk.inject(Trigger::once(Target::Named(Operation::Sync, "DATA"), 0, DiskFault::Io));
+    assert!(store.close().is_err());
+    store.close().unwrap();
+    let store = open(&disk.crash(1, CrashPattern::LoseAll)).unwrap();
+    assert_eq!(read_all(&store).unwrap(), model);
+    let appends = store.writer().unwrap().manifest.is_some();
+    assert!(appends, "nothing has to be doubted after a clean close");
+}
+
+#[test]
 fn a_failed_record_is_never_appended_behind() {
     for (operation, fault) in [(Operation::Sync, DiskFault::Io), (Operation::Write, DiskFault::Io)]
     {
