@@ -147,9 +147,6 @@ fn main() {
                     black_box(entry.expect("sound"));
                 }
             });
-            if std::env::var("DUMP").is_ok() {
-                map.tree().pool().debug_dump();
-            }
             let stats = map.tree().pool().stats();
             println!(
                 "  fill {:.3}, {} frames, memory/payload {:.3}, raw pointer chase {:.1} ns",

@@ -77,30 +77,3 @@ impl Pool {
         }
     }
 }
-impl Pool {
-    /// TEMP
-    pub fn debug_dump(&self) {
-        let limit = lock(&self.books).frame_limit();
-        for n in 1..limit.min(400) {
-            let seen = self.latch(n).unwrap().observe();
-            if seen.slot() == 0 {
-                continue;
-            }
-            let v = self.view(seen);
-            let c = v.counters();
-            let ents: Vec<_> = crate::frame::copy::entries(v).map(|(_, e)| e.words).collect();
-            let o = crate::frame::check::check(v, n).unwrap();
-            println!(
-                "F{n} live {} used {} table {} entries {} maxw {} crossings {} keys {} asc {}",
-                c.live,
-                c.used,
-                c.entries,
-                ents.len(),
-                ents.iter().max().unwrap(),
-                o.crossings.len(),
-                crate::frame::copy::entries(v).map(|(_, e)| e.keys).sum::<usize>(),
-                c.ascending
-            );
-        }
-    }
-}

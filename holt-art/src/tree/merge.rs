@@ -75,7 +75,8 @@ impl Tree {
             settle(frame, &[], run.kept(), None, spare);
             return Ok(true);
         }
-        for number in run.neighbours().into_iter().flatten() {
+        let level = frame.view().nature().level;
+        for number in run.peers(&self.pool, level).into_iter().flatten() {
             let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
                 continue;
             };

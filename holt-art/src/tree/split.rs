@@ -57,23 +57,26 @@ pub(super) struct Part {
 
 /// The entries of the frame, as the latched parent sees them.
 pub(super) struct Run {
-    /// Neighbouring entries, in key order, among them the one that needs room.
+    /// Those that the parent owns, in key order, among them the one that needs room.
     parts: Vec<Part>,
     /// All other entries; they keep their places in the table.
     kept: Vec<Placed>,
     kept_words: usize,
-    /// The frames before and behind the run.
-    neighbours: [Option<u32>; 2],
-    /// Whether the parent's entry has no crossing beside those of the run.
-    alone: bool,
+    /// The frames that the parent's crossings lead to, in order.
+    frames: Vec<u32>,
+    /// From the first of these crossings that leads to the frame to behind the last.
+    range: std::ops::Range<usize>,
+    /// The parent and the frame.
+    numbers: [u32; 2],
 }
 
 impl Run {
-    /// The run around the crossing through which the descent went; `None` when the
-    /// parent has no such crossing.
+    /// The entries of the frame of `step` that the latched parent owns; `None` when the
+    /// parent has no crossing to the one that the descent went through.
     ///
     /// All crossings of the parent count, entry after entry in the order of its table,
-    /// which is nearly that of the keys.
+    /// which is nearly that of the keys. Crossings to frames of other levels may stand in
+    /// between.
     pub(super) fn find(
         parent: View<'_>,
         view: View<'_>,
@@ -85,34 +88,47 @@ impl Run {
             crossings(parent, owner, &mut cells);
         }
         let here = Target { frame: step.frame, entry: step.entry as u16 };
-        let position = cells.iter().position(|cell| cell.target == here)?;
-        let elsewhere = |cell: &Cell| cell.target.frame != step.frame;
-        let first = cells[..position].iter().rposition(elsewhere).map_or(0, |at| at + 1);
-        let behind =
-            cells[position..].iter().position(elsewhere).map_or(cells.len(), |at| position + at);
-        let mut in_run = vec![false; view.counters().entries];
-        let mut parts = Vec::with_capacity(behind - first);
-        for &Cell { owner, loc, at, target } in &cells[first..behind] {
+        let ours = |cell: &Cell| cell.target.frame == step.frame;
+        let (first, last) = (cells.iter().position(ours)?, cells.iter().rposition(ours)?);
+        let mut owned = vec![false; view.counters().entries];
+        let mut parts = Vec::new();
+        for &Cell { owner, loc, at, target } in cells.iter().filter(|cell| ours(cell)) {
             let index = usize::from(target.entry);
-            *in_run.get_mut(index)? = true;
+            *owned.get_mut(index)? = true;
             let Entry { root, words, .. } = view.entry(index);
             let wanted = (target == here).then_some(above.site.from);
             parts.push(Part { owner, cell: at, loc, root, words, wanted });
         }
-        let others = || entries(view).filter(|&(index, _)| !in_run[index]);
-        let neighbour = |cell: Option<&Cell>| {
-            cell.map(|cell| cell.target.frame).filter(|&number| number != above.frame)
+        let others = || entries(view).filter(|&(index, _)| !owned[index]);
+        let kept = others().map(|(index, e)| Placed { index, root: e.root }).collect();
+        let kept_words = others().map(|(_, e)| e.words + 1).sum();
+        let frames = cells.iter().map(|cell| cell.target.frame).collect();
+        let numbers = [above.frame, step.frame];
+        Some(Self { parts, kept, kept_words, frames, range: first..last + 1, numbers })
+    }
+
+    /// The frames of `level` whose crossings stand nearest to the run: before and behind
+    /// it, or else in its midst. Levels are read without a latch, so they are a guess.
+    pub(super) fn peers(&self, pool: &Pool, level: u16) -> [Option<u32>; 2] {
+        let mut asked: Option<(u32, bool)> = None;
+        let mut peer = |&number: &u32| {
+            if self.numbers.contains(&number) {
+                return None;
+            }
+            let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
+            let answer = known.unwrap_or_else(|| {
+                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                seen.is_some_and(|seen| pool.view(seen).nature().level == level)
+            });
+            asked = Some((number, answer));
+            answer.then_some(number)
         };
-        Some(Self {
-            parts,
-            kept: others().map(|(index, e)| Placed { index, root: e.root }).collect(),
-            kept_words: others().map(|(_, e)| e.words + 1).sum(),
-            neighbours: [
-                neighbour(first.checked_sub(1).map(|at| &cells[at])),
-                neighbour(cells.get(behind)),
-            ],
-            alone: first == 0 && behind == cells.len(),
-        })
+        let before = self.frames[..self.range.start].iter().rev().find_map(&mut peer);
+        let behind = self.frames[self.range.end..].iter().find_map(&mut peer);
+        if before.is_none() && behind.is_none() {
+            return [None, self.frames[self.range.clone()].iter().find_map(&mut peer)];
+        }
+        [before, behind]
     }
 }
 
@@ -125,13 +141,9 @@ impl Run {
         &self.kept
     }
 
-    pub(super) fn neighbours(&self) -> [Option<u32>; 2] {
-        self.neighbours
-    }
-
-    /// Whether the parent has no other frame beside the run's.
+    /// Whether the parent has no other frame below it.
     pub(super) fn is_alone(&self) -> bool {
-        self.alone
+        self.parts.len() == self.frames.len()
     }
 
     /// Words that the parts take in another frame, their entries included.
@@ -317,7 +329,7 @@ impl Tree {
     ) -> Result<(), Error> {
         let level = frame.view().nature().level + 1;
         let words = 2 * run.parts.len();
-        let between = run.neighbours.into_iter().flatten().find_map(|number| {
+        let between = run.peers(&self.pool, level).into_iter().flatten().find_map(|number| {
             let seen = self.pool.latch(number)?.try_observe()?;
             let view = self.pool.view(seen);
             let fits = view.nature().level == level && view.counters().live + words <= MOVE_LIMIT;
@@ -378,7 +390,9 @@ impl Tree {
         level: u16,
     ) -> Option<(Side, usize, Latched<'_>)> {
         let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
-        for (side, number) in [Side::Before, Side::Behind].into_iter().zip(run.neighbours) {
+        for (side, number) in
+            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, level))
+        {
             let Some(number) = number.filter(|&number| number != frame) else { continue };
             // Only tried: a neighbour may have another parent, whose holder may be
             // waiting for this frame.
