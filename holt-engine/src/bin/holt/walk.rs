@@ -320,7 +320,7 @@ mod tests {
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("inside"), "").unwrap();
         fs::write(root.path().join("next"), "").unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let steps: Vec<_> = Walk::new(root.path(), Path::new("/nowhere")).unwrap().collect();
         let privileged = fs::read_dir(&closed).is_ok();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
