@@ -378,6 +378,66 @@ fn memory_that_is_used_up_refuses_the_write_and_nothing_else() {
 }
 
 #[test]
+fn an_answer_that_changed_nothing_rests_on_nothing_that_can_vanish() {
+    let disk = SimDisk::new(18);
+    let mut options = Options::new();
+    // Nothing leaves the buffer unless somebody waits for it.
+    options.buffer_window(std::time::Duration::from_secs(3600));
+    let db = options.open_on(Arc::new(disk.clone())).unwrap();
+    let tree = db.default_tree();
+    tree.put_with(b"key", b"value", Durability::Buffered).unwrap();
+    tree.delete_with(b"key", Durability::Buffered).unwrap();
+    tree.put_with(b"other", b"value", Durability::Buffered).unwrap();
+    // The key is missing because of a removal that is in memory alone, until this returns.
+    assert!(!tree.delete_with(b"key", Durability::Os).unwrap());
+    let left = options.open_on(Arc::new(disk.kill())).unwrap().default_tree();
+    assert_eq!(names(left.scan()).unwrap(), [b"other"]);
+    tree.put_with(b"later", b"value", Durability::Buffered).unwrap();
+    assert!(!tree.delete_with(b"key", Durability::Sync).unwrap());
+    let crashed = disk.crash(18, holt_engine::disk::CrashPattern::LoseAll);
+    let left = options.open_on(Arc::new(crashed)).unwrap().default_tree();
+    assert_eq!(names(left.scan()).unwrap(), [&b"later"[..], b"other"]);
+}
+
+#[test]
+fn an_automatic_checkpoint_that_fails_is_told_and_made_later() {
+    let disk = SimDisk::new(19);
+    let mut options = Options::new();
+    options.checkpoint_bytes(4 << 10).segment_bytes(64 << 10);
+    let db = options.open_on(Arc::new(disk.clone())).unwrap();
+    let tree = db.default_tree();
+    let write_until = |done: &dyn Fn(holt_engine::Stats) -> bool| {
+        for number in 0..u32::MAX {
+            tree.put(&number.to_be_bytes(), b"value").unwrap();
+            if number % 16 == 0 && done(db.stats().unwrap()) {
+                break;
+            }
+            thread::yield_now();
+        }
+    };
+    disk.inject(Trigger::lasting(Target::Named(Operation::Write, "DATA"), 0, Fault::NoSpace));
+    write_until(&|stats| stats.checkpoint_failure.is_some());
+    assert_eq!(db.stats().unwrap().checkpoint_address, None);
+    disk.clear_faults();
+    write_until(&|stats| stats.checkpoint_address.is_some() && stats.checkpoint_failure.is_none());
+    let before = contents(&tree).unwrap();
+    drop((tree, db));
+    let db = options.open_on(Arc::new(disk)).unwrap();
+    assert_eq!(contents(&db.default_tree()).unwrap(), before);
+}
+
+#[test]
+fn handles_can_be_sent_and_shared() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Db>();
+    shared::<holt_engine::Tree>();
+    shared::<Error>();
+    fn sent<T: Send + 'static>() {}
+    sent::<holt_engine::Scan>();
+    sent::<holt_engine::Entries>();
+}
+
+#[test]
 fn a_file_cut_short_is_detected_or_irrelevant() {
     let (disk, db) = sim(17);
     db.default_tree().put(b"key", b"value").unwrap();

@@ -33,7 +33,8 @@ enum Action {
 /// Keys that are prefixes of each other, empty, and full of the bytes that end things elsewhere.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     let byte = || select(&[0x00, b'/', b'a', b'b', 0xFF][..]);
-    let long = (select(&[255, 256, 4095, 4096, 4097, 65_534, 65_535][..]), byte(), vec(byte(), 0..3));
+    let long =
+        (select(&[255, 256, 4095, 4096, 4097, 65_534, 65_535][..]), byte(), vec(byte(), 0..3));
     prop_oneof![
         12 => vec(byte(), 0..6),
         2 => vec(any::<u8>(), 0..40),
@@ -193,8 +194,11 @@ impl Pair {
             Action::Range(one, other) => {
                 let (from, to) = (one.clone().min(other.clone()), one.max(other));
                 let tree = self.db().default_tree();
-                let expected: Vec<_> =
-                    self.model.range(from.clone()..to.clone()).map(|(key, _)| key.clone()).collect();
+                let expected: Vec<_> = self
+                    .model
+                    .range(from.clone()..to.clone())
+                    .map(|(key, _)| key.clone())
+                    .collect();
                 let mut found = names(tree.range(&from..&to).keys_only()).unwrap();
                 prop_assert_eq!(&found, &expected);
                 found = names(tree.range(&from..&to).reverse()).unwrap();
@@ -210,7 +214,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn a_database_holds_what_a_map_holds(
