@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::{Outcome, workspace};
 
 /// Engines that compile with nothing but a Rust toolchain.
-const PURE: [&str; 7] = ["holt-peer", "redb", "fjall", "sled", "skiplist", "blart", "holt"];
+const PURE: [&str; 6] = ["holt-peer", "redb", "fjall", "sled", "skiplist", "blart"];
 
 /// Engines that compile C or C++ and so want something of the system.
 const NATIVE: [Native; 3] = [
