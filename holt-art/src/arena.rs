@@ -1,0 +1,137 @@
+//! Anonymous memory in slots of one size, never unmapped while the pool lives.
+//!
+//! A slot is an array of atomic words, so any thread may read any slot at any
+//! time without a data race; what the words *mean* is guarded by the version in
+//! the frame table. This is the crate's only file with `unsafe`.
+
+use crate::error::Error;
+use crate::sync::AtomicU64;
+
+/// A contiguous region of `slots × WORDS` zeroed words.
+///
+/// The region is reserved at once and takes memory only where it is touched.
+#[derive(Debug)]
+pub(crate) struct Arena<const WORDS: usize> {
+    /// Start of the region; aligned to `ALIGN`.
+    base: *const [AtomicU64; WORDS],
+    /// Number of slots in the region.
+    slots: usize,
+    /// The mapping as the operating system gave it, for unmapping.
+    mapping: (*mut core::ffi::c_void, usize),
+}
+
+/// Alignment of the region: one huge page, so that the system may use them.
+const ALIGN: usize = 2 << 20;
+
+// SAFETY: the region is owned by the arena and consists of atomics, which any
+// thread may access through a shared reference; nothing in the arena is tied to
+// the thread that made it.
+unsafe impl<const WORDS: usize> Send for Arena<WORDS> {}
+// SAFETY: as above; all methods but `drop` take `&self` and only hand out shared
+// references to atomics.
+unsafe impl<const WORDS: usize> Sync for Arena<WORDS> {}
+
+impl<const WORDS: usize> Arena<WORDS> {
+    /// Bytes in a slot.
+    pub(crate) const SLOT_BYTES: usize = WORDS * 8;
+
+    /// Reserves room for `slots` slots.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reserve`] when the system has no such stretch of address space.
+    pub(crate) fn new(slots: usize, huge_pages: bool) -> Result<Self, Error> {
+        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+        let refuse = |bytes: usize, reason: &dyn core::fmt::Display| Error::Reserve {
+            bytes: bytes as u64,
+            reason: reason.to_string(),
+        };
+        let bytes = slots
+            .checked_mul(Self::SLOT_BYTES)
+            .and_then(|bytes| bytes.checked_add(ALIGN))
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+            .ok_or_else(|| refuse(usize::MAX, &"more than the address space"))?;
+        #[cfg(target_os = "linux")]
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        #[cfg(not(target_os = "linux"))]
+        let flags = MapFlags::PRIVATE;
+        // SAFETY: a new anonymous mapping at an address of the system's choice
+        // aliases no existing memory.
+        let start = unsafe {
+            mmap_anonymous(core::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)
+        }
+        .map_err(|errno| refuse(bytes, &errno))?;
+        let skip = start.align_offset(ALIGN);
+        // SAFETY: `skip < ALIGN` and the mapping has `ALIGN` spare bytes, so the
+        // result stays inside the one mapping.
+        let base = unsafe { start.cast::<u8>().add(skip) };
+        #[cfg(target_os = "linux")]
+        if huge_pages {
+            // Huge pages are a wish: a system without them runs with small ones.
+            // SAFETY: the range lies inside the mapping made above, and the advice
+            // changes no contents.
+            let _ =
+                unsafe { madvise(base.cast(), slots * Self::SLOT_BYTES, Advice::LinuxHugepage) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (huge_pages, Advice::Normal, madvise);
+        Ok(Self { base: base.cast(), slots, mapping: (start, bytes) })
+    }
+
+    /// Number of slots.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The words of slot `slot`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such slot.
+    #[inline]
+    pub(crate) fn slot(&self, slot: usize) -> &[AtomicU64; WORDS] {
+        assert!(slot < self.slots, "slot {slot} of {}", self.slots);
+        // SAFETY: `slot` is below the number of slots, whose memory lies inside the mapping.
+        let pointer = unsafe { self.base.add(slot) };
+        // SAFETY: the pointer is aligned (the base is aligned to 2 MiB and a slot
+        // is a multiple of 8 bytes), the memory is mapped and zero-initialised, a
+        // zero bit pattern is a valid `AtomicU64`, the mapping lives until the
+        // arena is dropped, which the borrow outlaws, and no exclusive reference
+        // to it is ever made.
+        unsafe { &*pointer }
+    }
+}
+
+impl<const WORDS: usize> Arena<WORDS> {
+    /// The words of slot `slot`, if there is one: for numbers that were read
+    /// optimistically and may be garbage.
+    #[inline]
+    pub(crate) fn get(&self, slot: usize) -> Option<&[AtomicU64; WORDS]> {
+        (slot < self.slots).then(|| self.slot(slot))
+    }
+}
+
+impl<const WORDS: usize> Drop for Arena<WORDS> {
+    fn drop(&mut self) {
+        let (start, bytes) = self.mapping;
+        // SAFETY: `start` and `bytes` are exactly what `mmap_anonymous` returned,
+        // and `&mut self` proves that no reference into the region is left.
+        // A failure would leave the mapping in place, which is harmless here.
+        let _ = unsafe { rustix::mm::munmap(start, bytes) };
+    }
+}
+
+/// Asks the processor to fetch the line of `word`, where the processor can be asked.
+#[inline]
+pub(crate) fn prefetch(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing as far as the language is concerned and
+    // cannot fault; SSE is part of every x86-64 processor.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(
+            core::ptr::from_ref(word).cast(),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}

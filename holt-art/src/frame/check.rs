@@ -1,0 +1,173 @@
+//! The structural invariants of one frame, each checked on its own.
+//!
+//! The walk trusts nothing: it is also what stands between an image from disk and the
+//! rest of the tree.
+
+use super::build::item_words;
+use super::copy::entries;
+use super::leaf::Leaf;
+use super::node::{MAX_PREFIX, Node};
+use super::{
+    ENTRIES, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Kind, Loc, Ref, Target,
+    View,
+};
+
+/// What a frame refers to outside itself.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    /// Where its crossings lead.
+    pub(crate) crossings: Vec<Target>,
+    /// The blobs that its leaves own, with the lengths that the leaves name.
+    pub(crate) blobs: Vec<(u32, usize)>,
+}
+
+/// Which words of a frame have an owner.
+struct Marks {
+    owned: Vec<bool>,
+    words: usize,
+}
+
+impl Marks {
+    fn mark(&mut self, at: usize, words: usize, limit: usize) -> Result<(), String> {
+        if words == 0 || at + words > limit {
+            return Err(format!("a block of {words} words at {at} leaves the used {limit} words"));
+        }
+        for (index, owned) in self.owned[at..at + words].iter_mut().enumerate() {
+            if std::mem::replace(owned, true) {
+                return Err(format!("word {} belongs to two blocks", at + index));
+            }
+        }
+        self.words += words;
+        Ok(())
+    }
+}
+
+/// Checks the frame `number` and collects what it refers to.
+///
+/// # Errors
+///
+/// The first invariant found broken, in words.
+pub(crate) fn check(view: View<'_>, number: u32) -> Result<Outside, String> {
+    let counters = view.counters();
+    if view.number() != number {
+        return Err(format!("it says that it is frame {}", view.number()));
+    }
+    if view.word(IDENTITY) >> 32 != FRAME_FORMAT {
+        return Err(format!("format {} is not {FRAME_FORMAT}", view.word(IDENTITY) >> 32));
+    }
+    let first = ENTRIES + counters.entries;
+    if counters.used > FRAME_WORDS || first > counters.used {
+        return Err(format!("its counters are impossible: {counters:?}"));
+    }
+    let mut marks = Marks { owned: vec![false; FRAME_WORDS], words: 0 };
+    marks.mark(0, first, counters.used)?;
+    let mut outside = Outside::default();
+    for (index, entry) in entries(view) {
+        let (words, keys) = check_entry(view, index, &mut marks, &mut outside)?;
+        if (words, keys) != (entry.words, entry.keys) {
+            return Err(format!(
+                "entry {index} has {words} words and {keys} keys, not {} and {}",
+                entry.words, entry.keys
+            ));
+        }
+    }
+    let live = marks.words;
+    if live != counters.live {
+        return Err(format!("{live} words are live, not {}", counters.live));
+    }
+    for size in 1..=FREE_SIZES {
+        let mut at = view.reference(Loc::nth(FREE_HEADS, size - 1)).0;
+        while at != 0 {
+            // A cycle ends here too: the second visit finds its words owned.
+            marks
+                .mark(usize::from(at), size, counters.used)
+                .map_err(|what| format!("free list: {what}"))?;
+            at = view.word(usize::from(at)) as u16;
+        }
+    }
+    if marks.words != counters.used {
+        return Err(format!("{} of {} used words have an owner", marks.words, counters.used));
+    }
+    Ok(outside)
+}
+
+fn check_entry(
+    view: View<'_>,
+    index: usize,
+    marks: &mut Marks,
+    outside: &mut Outside,
+) -> Result<(usize, usize), String> {
+    let root = view.reference(Loc::entry(index));
+    let (mut words, mut keys) = (0, 0);
+    let mut pending: Vec<Ref> = Vec::new();
+    if !root.is_null() {
+        pending.push(root);
+    }
+    while let Some(item) = pending.pop() {
+        if matches!(item.kind(), Kind::Null | Kind::Unknown) {
+            return Err(format!("entry {index} has a reference of no kind below it"));
+        }
+        let length = item_words(view, item);
+        marks.mark(item.at(), length, view.counters().used)?;
+        words += length;
+        match item.kind() {
+            Kind::Leaf | Kind::LongLeaf => {
+                keys += 1;
+                let leaf = Leaf::read(view, item);
+                if !leaf.plausible() {
+                    return Err(format!("leaf at {} has impossible lengths", item.at()));
+                }
+                if leaf.version == 0 {
+                    return Err(format!("leaf at {} has version 0", item.at()));
+                }
+                if leaf.blob {
+                    outside.blobs.push((leaf.blob_number(view), leaf.value));
+                }
+            }
+            Kind::Crossing => outside.crossings.push(view.crossing(item.at())),
+            _ => check_node(view, item, &mut pending)?,
+        }
+    }
+    Ok((words, keys))
+}
+
+fn check_node(view: View<'_>, item: Ref, pending: &mut Vec<Ref>) -> Result<(), String> {
+    let node = Node::read(view, item);
+    let at = item.at();
+    let (count, value) = (node.count(), node.value());
+    if node.prefix_len() > MAX_PREFIX {
+        return Err(format!("node at {at} has a prefix of {} bytes", node.prefix_len()));
+    }
+    if count > node.child_words() * 4 || node.child_words() > 64 {
+        return Err(format!("node at {at} has {count} children in {} words", node.child_words()));
+    }
+    if count + usize::from(!value.is_null()) == 0 {
+        return Err(format!("node at {at} is empty"));
+    }
+    if !value.is_null() {
+        if !value.is_leaf() {
+            return Err(format!("node at {at} has a value that is no leaf"));
+        }
+        if Leaf::read(view, value).suffix != 0 {
+            return Err(format!("node at {at} has a value with a suffix"));
+        }
+        pending.push(value);
+    }
+    let mut previous = None;
+    let mut seen = 0;
+    for (byte, loc) in node.children() {
+        if previous >= Some(byte) {
+            return Err(format!("node at {at} has its children out of order"));
+        }
+        if node.find(byte) != Some(loc) {
+            return Err(format!("node at {at} does not find its child {byte:#04x}"));
+        }
+        previous = Some(byte);
+        seen += 1;
+        pending.push(view.reference(loc));
+    }
+    if seen != count {
+        return Err(format!("node at {at} counts {count} children and has {seen}"));
+    }
+    Ok(())
+}

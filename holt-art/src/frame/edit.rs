@@ -1,0 +1,239 @@
+//! Changing a latched frame: blocks of words, lanes, counters.
+//!
+//! An [`Edit`] belongs to whoever holds the frame's latch (or has a frame that nobody
+//! can reach yet). Blocks are taken first; when one cannot be had, all are given
+//! back and the frame means what it meant before. Only then are they linked.
+
+use super::{
+    COUNTERS, Counters, ENTRIES, Entry, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES,
+    IDENTITY, Loc, MIN_ENTRIES, Ref, View, Words,
+};
+use crate::sync::Ordering;
+
+/// The frame has no block of the size asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NoRoom;
+
+/// Most blocks that one operation takes: a chain of nodes for a long rest, and a few.
+const MAX_TAKEN: usize = 32;
+
+/// Exclusive access to a frame's words on behalf of one of its entries.
+#[derive(Debug)]
+pub(crate) struct Edit<'f> {
+    words: &'f Words,
+    counters: Counters,
+    /// Index of the entry whose subtree is changed.
+    entry: usize,
+    /// That entry's counters, written back by [`Edit::finish`].
+    root_words: usize,
+    keys: usize,
+    /// Blocks taken since the beginning: offset and words.
+    taken: [(u16, u16); MAX_TAKEN],
+    taken_len: usize,
+}
+
+impl<'f> Edit<'f> {
+    /// Begins to change the subtree of `entry`.
+    pub(crate) fn new(words: &'f Words, entry: usize) -> Self {
+        let view = View::new(words);
+        let Entry { words: root_words, keys, .. } = view.entry(entry);
+        Self {
+            words,
+            counters: view.counters(),
+            entry,
+            root_words,
+            keys,
+            taken: [(0, 0); MAX_TAKEN],
+            taken_len: 0,
+        }
+    }
+
+    /// Makes an empty frame of `words`, with an entry table of `entries`.
+    pub(crate) fn format(words: &Words, number: u32, entries: usize) {
+        let entries = entries.max(MIN_ENTRIES);
+        let used = ENTRIES + entries;
+        let set = |at: usize, word: u64| {
+            // Relaxed: nobody can reach the frame yet.
+            words[at].store(word, Ordering::Relaxed);
+        };
+        for at in FREE_HEADS..used {
+            set(at, 0);
+        }
+        set(COUNTERS, Counters { used, live: used, entries, ascending: 0 }.pack());
+        set(IDENTITY, u64::from(number) | FRAME_FORMAT << 32);
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> View<'f> {
+        View::new(self.words)
+    }
+
+    #[inline]
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, at: usize, word: u64) {
+        // Relaxed: published by the release of the latch (pool::latch, edge 1).
+        self.words[at & (FRAME_WORDS - 1)].store(word, Ordering::Relaxed);
+    }
+
+    /// Stores a reference.
+    #[inline]
+    pub(crate) fn set_ref(&self, loc: Loc, reference: Ref) {
+        let word = self.view().word(loc.word());
+        let cleared = word & !(0xFFFF << loc.shift());
+        self.set(loc.word(), cleared | u64::from(reference.0) << loc.shift());
+    }
+
+    /// Takes a block of `count` words.
+    #[inline]
+    pub(crate) fn take(&mut self, count: usize) -> Result<usize, NoRoom> {
+        debug_assert!(count > 0);
+        let at = if let Some(at) = self.pop_free(count) {
+            at
+        } else if self.counters.used + count <= FRAME_WORDS {
+            let at = self.counters.used;
+            self.counters.used += count;
+            at
+        } else {
+            match self.take_from_larger(count) {
+                Some(at) => at,
+                None => {
+                    self.give_back_all();
+                    return Err(NoRoom);
+                }
+            }
+        };
+        self.counters.live += count;
+        self.root_words += count;
+        assert!(self.taken_len < MAX_TAKEN, "an operation took more than {MAX_TAKEN} blocks");
+        self.taken[self.taken_len] = (at as u16, count as u16);
+        self.taken_len += 1;
+        Ok(at)
+    }
+
+    /// Takes a block that is not given back when a later one cannot be had: for copies,
+    /// whose room has been made sure of before.
+    pub(crate) fn take_for_good(&mut self, count: usize) -> Result<usize, NoRoom> {
+        let at = self.take(count)?;
+        self.taken_len = 0;
+        Ok(at)
+    }
+
+    /// Words that can be taken one after the other without a look at the free lists.
+    pub(crate) fn bump_room(&self) -> usize {
+        FRAME_WORDS - self.counters.used
+    }
+
+    /// Returns a block.
+    #[inline]
+    pub(crate) fn give(&mut self, at: usize, count: usize) {
+        self.counters.live -= count;
+        self.root_words -= count;
+        self.push_free(at, count);
+    }
+
+    /// Counts records of the entry's subtree that came or went.
+    #[inline]
+    pub(crate) fn count_keys(&mut self, change: isize) {
+        self.keys = self.keys.wrapping_add_signed(change);
+    }
+
+    /// Notes whether an insertion was behind everything below its node, for the
+    /// choice of the cut when the frame is split.
+    #[inline]
+    pub(crate) fn note_insertion(&mut self, last: bool) {
+        self.counters.ascending =
+            if last { (self.counters.ascending + 1).min(64) } else { self.counters.ascending / 4 };
+    }
+
+    /// Writes the counters back. The edit must end with it.
+    #[inline]
+    pub(crate) fn finish(self) {
+        self.set(COUNTERS, self.counters.pack());
+        let root = self.view().reference(Loc::entry(self.entry));
+        let entry = Entry { root, words: self.root_words, keys: self.keys, occupied: true };
+        self.set(ENTRIES + self.entry, entry.pack());
+    }
+
+    /// Writes the counters back and takes the entry, whose subtree is gone, out of use.
+    pub(crate) fn vacate(self) {
+        debug_assert_eq!((self.root_words, self.keys), (0, 0));
+        self.set(COUNTERS, self.counters.pack());
+        self.set(ENTRIES + self.entry, Entry::default().pack());
+    }
+
+    fn give_back_all(&mut self) {
+        while self.taken_len > 0 {
+            self.taken_len -= 1;
+            let (at, count) = self.taken[self.taken_len];
+            let (at, count) = (usize::from(at), usize::from(count));
+            if at + count == self.counters.used {
+                self.counters.used = at;
+                self.counters.live -= count;
+                self.root_words -= count;
+            } else {
+                self.give(at, count);
+            }
+        }
+    }
+
+    fn head(count: usize) -> Loc {
+        Loc::nth(FREE_HEADS, count - 1)
+    }
+
+    /// Takes a block of exactly `count` words from its free list.
+    #[inline]
+    fn pop_free(&mut self, count: usize) -> Option<usize> {
+        if count > FREE_SIZES {
+            return None;
+        }
+        let head = self.view().reference(Self::head(count)).0;
+        if head == 0 {
+            return None;
+        }
+        let at = usize::from(head);
+        let next = self.view().word(at) as u16;
+        self.set_ref(Self::head(count), Ref(next));
+        Some(at)
+    }
+
+    /// Puts a block on the free lists, in pieces where it is larger than their largest.
+    fn push_free(&mut self, mut at: usize, mut count: usize) {
+        while count > 0 {
+            let piece = count.min(FREE_SIZES);
+            let head = Self::head(piece);
+            self.set(at, u64::from(self.view().reference(head).0));
+            self.set_ref(head, Ref(at as u16));
+            at += piece;
+            count -= piece;
+        }
+    }
+
+    /// Cuts a block of `count` words off a larger free one.
+    #[cold]
+    fn take_from_larger(&mut self, count: usize) -> Option<usize> {
+        for larger in count + 1..=FREE_SIZES {
+            if let Some(at) = self.pop_free(larger) {
+                self.push_free(at + count, larger - count);
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Sets the score of ascending insertions.
+    pub(crate) fn set_ascending(words: &Words, ascending: usize) {
+        let counters = Counters { ascending, ..View::new(words).counters() };
+        // Relaxed: published by the release of the latch.
+        words[COUNTERS].store(counters.pack(), Ordering::Relaxed);
+    }
+
+    /// Puts `entry` into the table at `index`, outside the counters of this edit's entry.
+    pub(crate) fn set_entry(words: &Words, index: usize, entry: Entry) {
+        // Relaxed: published by the release of the latch.
+        words[ENTRIES + index].store(entry.pack(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,323 @@
+//! What is inside a frame: words, references, nodes, leaves.
+//!
+//! A frame is an array of [`FRAME_WORDS`] 64-bit words. Everything in it is named by
+//! a [`Ref`]: 13 bits of word offset and 3 bits of kind in a `u16`, so the branch on
+//! the kind resolves before the line that it names has arrived. References sit in
+//! *lanes*, quarters of a word, named by a [`Loc`].
+//!
+//! ```text
+//! word 0        used (first word never handed out) | live words | entries in the table | ascending-insert score
+//! word 1        frame number (32) | format of the frame (16) | 0
+//! words 2..10   heads of the free lists of 1…32 words, one lane each
+//! words 10..    entry table, one word an entry: root ref | live words | keys | 1 when in use
+//! then          nodes and leaves, handed out upwards from `used`
+//! ```
+//!
+//! Nothing here knows of latches. A [`View`] may be read while a writer changes the
+//! frame: every offset is masked into the frame and every loop is bounded by
+//! something the reader owns, so garbage is harmless until validation rejects it.
+
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod copy;
+pub(crate) mod edit;
+pub(crate) mod key;
+pub(crate) mod leaf;
+pub(crate) mod node;
+pub(crate) mod put;
+pub(crate) mod remove;
+pub(crate) mod walk;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Words in a frame: 64 KiB, the largest size whose offsets fit 13 bits and whose
+/// copy (7 µs) a writer can afford under a latch.
+pub(crate) const FRAME_WORDS: usize = 8192;
+
+const _: () = assert!(FRAME_WORDS == 1 << 13, "a reference has 13 bits of word offset");
+
+/// The words of one frame.
+pub(crate) type Words = [AtomicU64; FRAME_WORDS];
+
+/// Index of the header word with the allocation counters.
+pub(crate) const COUNTERS: usize = 0;
+/// Index of the header word with the frame's number.
+pub(crate) const IDENTITY: usize = 1;
+/// First word of the free-list heads.
+pub(crate) const FREE_HEADS: usize = 2;
+/// Largest block that a free list keeps, in words.
+pub(crate) const FREE_SIZES: usize = 32;
+/// First word of the entry table.
+pub(crate) const ENTRIES: usize = FREE_HEADS + FREE_SIZES / 4;
+/// Format of the words in a frame, kept in every image.
+pub(crate) const FRAME_FORMAT: u64 = 1;
+/// Entries that a new frame has room for.
+pub(crate) const MIN_ENTRIES: usize = 4;
+/// Nothing larger than this many words is put into a frame; larger values are blobs.
+pub(crate) const MAX_ITEM_WORDS: usize = FRAME_WORDS / 16;
+
+/// What a reference refers to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Nothing: the null reference.
+    Null,
+    /// A leaf whose lengths fit a byte each.
+    Leaf,
+    /// A leaf with long lengths, or one whose value is a blob.
+    LongLeaf,
+    /// An inner node with up to 4 children.
+    N4,
+    /// An inner node with up to 16 children.
+    N16,
+    /// An inner node with a bitmap and up to 256 children.
+    Bitmap,
+    /// A cell that names an entry of another frame.
+    Crossing,
+    /// No kind of this format; only garbage read optimistically looks like this.
+    Unknown,
+}
+
+/// A reference to something in the same frame; zero is null.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Ref(pub(crate) u16);
+
+impl Ref {
+    pub(crate) const NULL: Self = Self(0);
+
+    #[inline]
+    pub(crate) fn new(kind: Kind, at: usize) -> Self {
+        debug_assert!(at > 0 && at < FRAME_WORDS);
+        let tag = match kind {
+            Kind::Null | Kind::Unknown => return Self::NULL,
+            Kind::Leaf => 1,
+            Kind::LongLeaf => 2,
+            Kind::N4 => 3,
+            Kind::N16 => 4,
+            Kind::Bitmap => 5,
+            Kind::Crossing => 6,
+        };
+        Self((at as u16) << 3 | tag)
+    }
+
+    /// Offset of the first word.
+    #[inline]
+    pub(crate) fn at(self) -> usize {
+        usize::from(self.0 >> 3)
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> Kind {
+        match self.0 & 7 {
+            0 => Kind::Null,
+            1 => Kind::Leaf,
+            2 => Kind::LongLeaf,
+            3 => Kind::N4,
+            4 => Kind::N16,
+            5 => Kind::Bitmap,
+            6 => Kind::Crossing,
+            _ => Kind::Unknown,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_null(self) -> bool {
+        self.0 & 7 == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_leaf(self) -> bool {
+        matches!(self.kind(), Kind::Leaf | Kind::LongLeaf)
+    }
+
+    #[inline]
+    pub(crate) fn is_inner(self) -> bool {
+        matches!(self.kind(), Kind::N4 | Kind::N16 | Kind::Bitmap)
+    }
+}
+
+/// Where a reference is stored: a word and one of its four lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Loc(u16);
+
+impl Loc {
+    #[inline]
+    pub(crate) fn new(word: usize, lane: usize) -> Self {
+        Self(((word & (FRAME_WORDS - 1)) << 2 | (lane & 3)) as u16)
+    }
+
+    /// The lane `index` lanes after the first lane of `word`.
+    #[inline]
+    pub(crate) fn nth(word: usize, index: usize) -> Self {
+        Self::new(word + index / 4, index & 3)
+    }
+
+    /// The root reference of entry `entry`.
+    #[inline]
+    pub(crate) fn entry(entry: usize) -> Self {
+        Self::new(ENTRIES + entry, 0)
+    }
+
+    #[inline]
+    pub(crate) fn word(self) -> usize {
+        usize::from(self.0 >> 2)
+    }
+
+    #[inline]
+    pub(crate) fn shift(self) -> u32 {
+        u32::from(self.0 & 3) * 16
+    }
+}
+
+/// A place in the tree: an entry of a frame. What a crossing cell holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Target {
+    /// Number of the frame.
+    pub(crate) frame: u32,
+    /// Index into that frame's entry table.
+    pub(crate) entry: u16,
+}
+
+impl Target {
+    #[inline]
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.frame) | u64::from(self.entry) << 32
+    }
+
+    #[inline]
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self { frame: word as u32, entry: (word >> 32) as u16 }
+    }
+}
+
+/// The counters of a frame, word 0 unpacked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Counters {
+    /// First word that has never been handed out.
+    pub(crate) used: usize,
+    /// Words in use, header and entry table included.
+    pub(crate) live: usize,
+    /// Length of the entry table.
+    pub(crate) entries: usize,
+    /// How strongly insertions come in ascending order, 0…64.
+    pub(crate) ascending: usize,
+}
+
+impl Counters {
+    pub(crate) fn pack(self) -> u64 {
+        self.used as u64
+            | (self.live as u64) << 16
+            | (self.entries as u64) << 32
+            | (self.ascending as u64) << 48
+    }
+
+    #[inline]
+    pub(crate) fn unpack(word: u64) -> Self {
+        let lane = |n: u32| (word >> (16 * n)) as usize & 0xFFFF;
+        Self { used: lane(0), live: lane(1), entries: lane(2), ascending: lane(3) }
+    }
+}
+
+/// An entry of a frame: the root of a subtree that exactly one crossing owns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Entry {
+    /// The subtree's root; null only in the root frame of an empty tree.
+    pub(crate) root: Ref,
+    /// Words of the subtree inside this frame.
+    pub(crate) words: usize,
+    /// Keys of the subtree inside this frame.
+    pub(crate) keys: usize,
+    /// Whether the entry is in use.
+    pub(crate) occupied: bool,
+}
+
+impl Entry {
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.root.0)
+            | (self.words as u64) << 16
+            | (self.keys as u64) << 32
+            | u64::from(self.occupied) << 48
+    }
+
+    #[inline]
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self {
+            root: Ref(word as u16),
+            words: (word >> 16) as usize & 0xFFFF,
+            keys: (word >> 32) as usize & 0xFFFF,
+            occupied: word >> 48 & 1 == 1,
+        }
+    }
+}
+
+/// Read access to a frame's words, masked into the frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a>(&'a Words);
+
+impl<'a> View<'a> {
+    #[inline]
+    pub(crate) fn new(words: &'a Words) -> Self {
+        Self(words)
+    }
+
+    /// The word at `at`, which is taken modulo the size of the frame.
+    #[inline]
+    pub(crate) fn word(self, at: usize) -> u64 {
+        // Relaxed: ordered against writers by the latch word (pool::latch, edge 2).
+        self.0[at & (FRAME_WORDS - 1)].load(Ordering::Relaxed)
+    }
+
+    /// The reference stored at `loc`.
+    #[inline]
+    pub(crate) fn reference(self, loc: Loc) -> Ref {
+        Ref((self.word(loc.word()) >> loc.shift()) as u16)
+    }
+
+    #[inline]
+    pub(crate) fn counters(self) -> Counters {
+        Counters::unpack(self.word(COUNTERS))
+    }
+
+    /// The number of the frame, as written in it.
+    pub(crate) fn number(self) -> u32 {
+        self.word(IDENTITY) as u32
+    }
+
+    /// Entry `entry`; one that is not in use when the table is shorter.
+    #[inline]
+    pub(crate) fn entry(self, entry: usize) -> Entry {
+        Entry::unpack(self.word(ENTRIES + entry))
+    }
+
+    /// The place that the crossing cell at `at` names.
+    #[inline]
+    pub(crate) fn crossing(self, at: usize) -> Target {
+        Target::unpack(self.word(at))
+    }
+
+    /// Asks the processor to fetch the line of the word at `at`.
+    #[inline]
+    pub(crate) fn prefetch(self, at: usize) {
+        crate::arena::prefetch(&self.0[at & (FRAME_WORDS - 1)]);
+    }
+
+    /// Copies the words of this frame into `slot`, as far as they are in use.
+    pub(crate) fn copy_to(self, slot: &Words) {
+        let used = self.counters().used.min(FRAME_WORDS);
+        for (to, from) in slot[..used].iter().zip(&self.0[..used]) {
+            // Relaxed: the source is latched, the target is not reachable yet or latched.
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Words that `bytes` bytes take.
+#[inline]
+pub(crate) const fn words_for(bytes: usize) -> usize {
+    bytes.div_ceil(8)
+}
+
+/// The low `bytes` bytes of a word; all of it from eight on.
+#[inline]
+pub(crate) fn low_bytes(bytes: usize) -> u64 {
+    if bytes >= 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 }
+}

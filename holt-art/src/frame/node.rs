@@ -1,0 +1,274 @@
+//! Inner nodes: reading them.
+//!
+//! ```text
+//! N4      word 0: value ref (16) | prefix length (8) | children (8) | keys, ascending (4 × 8)
+//!         word 1: child refs (4 × 16)
+//!         then:   prefix
+//! N16     word 0: value ref (16) | prefix length (8) | children (8) | words of child refs (8) | 0
+//!         words 1–2: keys, ascending (16 × 8)
+//!         then:   2–4 words of child refs, prefix
+//! Bitmap  word 0: value ref (16) | prefix length (8) | words of child refs (8) | children below
+//!                 64, 128 and 192 (3 × 8) | 0
+//!         words 1–4: bitmap of the children's bytes
+//!         then:   up to 64 words of child refs in byte order, prefix
+//! ```
+//!
+//! An inner node stands for the key that leads to it, its prefix included; the value
+//! slot holds that key's record. At least one of children and value is there.
+
+use super::{Kind, Loc, Ref, View, words_for};
+
+/// Longest prefix of an inner node in bytes; longer ones are chains of nodes.
+pub(crate) const MAX_PREFIX: usize = 248;
+
+/// A decoded node head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a> {
+    view: View<'a>,
+    /// Offset of word 0.
+    at: usize,
+    kind: Kind,
+    head: u64,
+}
+
+impl<'a> Node<'a> {
+    /// Decodes the head of the inner node `node`.
+    #[inline]
+    pub(crate) fn read(view: View<'a>, node: Ref) -> Self {
+        debug_assert!(node.is_inner());
+        Self { view, at: node.at(), kind: node.kind(), head: view.word(node.at()) }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Offset of the node's first word.
+    #[inline]
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The record of the key that ends here.
+    #[inline]
+    pub(crate) fn value(&self) -> Ref {
+        Ref(self.head as u16)
+    }
+
+    /// Where the value reference is stored.
+    #[inline]
+    pub(crate) fn value_loc(&self) -> Loc {
+        Loc::new(self.at, 0)
+    }
+
+    #[inline]
+    pub(crate) fn prefix_len(&self) -> usize {
+        (self.head >> 16 & 0xFF) as usize
+    }
+
+    /// Words of child references that the node has room for.
+    #[inline]
+    pub(crate) fn child_words(&self) -> usize {
+        match self.kind {
+            Kind::N4 => 1,
+            Kind::N16 => (self.head >> 32 & 0x7) as usize,
+            _ => (self.head >> 24 & 0x7F) as usize,
+        }
+    }
+
+    /// First word of child references.
+    #[inline]
+    pub(crate) fn children_at(&self) -> usize {
+        match self.kind {
+            Kind::N4 => self.at + 1,
+            Kind::N16 => self.at + 3,
+            _ => self.at + 5,
+        }
+    }
+
+    /// First word of the prefix.
+    #[inline]
+    pub(crate) fn prefix_at(&self) -> usize {
+        self.children_at() + self.child_words()
+    }
+
+    /// Words of the whole node.
+    #[inline]
+    pub(crate) fn words(&self) -> usize {
+        self.prefix_at() - self.at + words_for(self.prefix_len())
+    }
+
+    /// Number of children.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        match self.kind {
+            Kind::N4 => (self.head >> 24 & 0xFF).min(4) as usize,
+            Kind::N16 => (self.head >> 24 & 0xFF).min(16) as usize,
+            _ => {
+                (self.head >> 48 & 0xFF) as usize
+                    + self.view.word(self.at + 4).count_ones() as usize
+            }
+        }
+    }
+
+    /// Where the child of rank `rank` is stored.
+    #[inline]
+    pub(crate) fn child_loc(&self, rank: usize) -> Loc {
+        Loc::nth(self.children_at(), rank)
+    }
+
+    /// Where the child for `byte` is stored, if there is one.
+    #[inline]
+    pub(crate) fn find(&self, byte: u8) -> Option<Loc> {
+        match self.kind {
+            Kind::N4 => {
+                let keys = (self.head >> 32) as u32;
+                let differing = keys ^ u32::from(byte).wrapping_mul(0x0101_0101);
+                // The lowest zero byte of `differing` is marked exactly; higher marks
+                // may be wrong, and the lowest is the only one used.
+                let zero = differing.wrapping_sub(0x0101_0101) & !differing & 0x8080_8080;
+                let rank = (zero.trailing_zeros() / 8) as usize;
+                (rank < self.count()).then(|| self.child_loc(rank))
+            }
+            Kind::N16 => {
+                let rank = find16(self.view.word(self.at + 1), self.view.word(self.at + 2), byte);
+                (rank < self.count()).then(|| self.child_loc(rank))
+            }
+            _ => {
+                let bits = self.view.word(self.at + 1 + usize::from(byte >> 6));
+                let bit = 1u64 << (byte & 63);
+                (bits & bit != 0).then(|| self.child_loc(self.bitmap_rank(byte, bits)))
+            }
+        }
+    }
+
+    /// Children of a bitmap node with smaller bytes; `bits` is the byte's bitmap word.
+    #[inline]
+    fn bitmap_rank(&self, byte: u8, bits: u64) -> usize {
+        let word = u32::from(byte >> 6);
+        let before = if word == 0 { 0 } else { (self.head >> (24 + 8 * word) & 0xFF) as usize };
+        before + (bits & ((1u64 << (byte & 63)) - 1)).count_ones() as usize
+    }
+
+    /// Number of children whose byte is smaller than `byte`.
+    #[inline]
+    pub(crate) fn rank(&self, byte: u8) -> usize {
+        match self.kind {
+            Kind::Bitmap => {
+                self.bitmap_rank(byte, self.view.word(self.at + 1 + usize::from(byte >> 6)))
+            }
+            _ => (0..self.count()).take_while(|&rank| self.key(rank) < byte).count(),
+        }
+    }
+
+    /// Byte of the child of rank `rank` in an N4 or N16.
+    #[inline]
+    fn key(&self, rank: usize) -> u8 {
+        if self.kind == Kind::N4 {
+            (self.head >> (32 + 8 * rank)) as u8
+        } else {
+            (self.view.word(self.at + 1 + rank / 8) >> (8 * (rank % 8))) as u8
+        }
+    }
+
+    /// The first child whose byte is at least `from`; `from` may be 256.
+    #[inline]
+    pub(crate) fn next(&self, from: usize) -> Option<(u8, Loc)> {
+        match self.kind {
+            Kind::Bitmap => {
+                let mut word = from >> 6;
+                let mut mask = u64::MAX << (from & 63);
+                while word < 4 {
+                    let bits = self.view.word(self.at + 1 + word) & mask;
+                    if bits != 0 {
+                        let byte = (word << 6) as u8 | bits.trailing_zeros() as u8;
+                        let all = self.view.word(self.at + 1 + word);
+                        return Some((byte, self.child_loc(self.bitmap_rank(byte, all))));
+                    }
+                    word += 1;
+                    mask = u64::MAX;
+                }
+                None
+            }
+            _ => (0..self.count())
+                .map(|rank| (self.key(rank), self.child_loc(rank)))
+                .find(|&(byte, _)| usize::from(byte) >= from),
+        }
+    }
+
+    /// The last child whose byte is below `until`; `until` may be 256.
+    pub(crate) fn previous(&self, until: usize) -> Option<(u8, Loc)> {
+        match self.kind {
+            Kind::Bitmap => {
+                let mut until = until;
+                while until > 0 {
+                    let word = (until - 1) >> 6;
+                    let all = self.view.word(self.at + 1 + word);
+                    let bits = all & (u64::MAX >> (63 - ((until - 1) & 63)));
+                    if bits != 0 {
+                        let byte = (word << 6) as u8 | (63 - bits.leading_zeros()) as u8;
+                        return Some((byte, self.child_loc(self.bitmap_rank(byte, all))));
+                    }
+                    until = word << 6;
+                }
+                None
+            }
+            _ => (0..self.count())
+                .rev()
+                .map(|rank| (self.key(rank), self.child_loc(rank)))
+                .find(|&(byte, _)| usize::from(byte) < until),
+        }
+    }
+
+    /// All children in byte order.
+    pub(crate) fn children(self) -> impl Iterator<Item = (u8, Loc)> + 'a {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let (byte, loc) = self.next(from)?;
+            from = usize::from(byte) + 1;
+            Some((byte, loc))
+        })
+    }
+
+    /// Appends the prefix to `out`.
+    pub(crate) fn append_prefix(&self, out: &mut Vec<u8>) {
+        let length = self.prefix_len();
+        if length > 0 {
+            let start = out.len();
+            out.resize(start + length, 0);
+            super::leaf::copy_bytes(self.view, self.prefix_at(), 0, &mut out[start..]);
+        }
+    }
+}
+
+/// Rank of `byte` among sixteen bytes in two words; 16 when it is not there.
+#[inline]
+fn find16(low: u64, high: u64, byte: u8) -> usize {
+    let pattern = u64::from(byte).wrapping_mul(0x0101_0101_0101_0101);
+    let first_zero = |word: u64| {
+        let differing = word ^ pattern;
+        // As in `Node::find`: the lowest mark is exact.
+        (differing.wrapping_sub(0x0101_0101_0101_0101) & !differing & 0x8080_8080_8080_8080)
+            .trailing_zeros() as usize
+            / 8
+    };
+    let rank = first_zero(low);
+    if rank < 8 { rank } else { 8 + first_zero(high) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn find16_returns_the_first_of_equal_bytes_and_sixteen_for_none() {
+        let keys: [u8; 16] = [0, 1, 2, 0x7F, 0x80, 0x81, 9, 8, 0xFE, 0xFF, 20, 21, 22, 23, 24, 2];
+        let word =
+            |half: usize| u64::from_le_bytes(keys[half * 8..half * 8 + 8].try_into().unwrap());
+        for byte in 0..=255u8 {
+            let expected = keys.iter().position(|&key| key == byte).unwrap_or(16);
+            assert_eq!(find16(word(0), word(1), byte), expected, "{byte}");
+        }
+    }
+}

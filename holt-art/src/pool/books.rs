@@ -1,0 +1,131 @@
+//! Who owns which slot and which frame number: the slow-path bookkeeping of the pool.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A frame as it was at a cut, kept because a writer has changed the live frame since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preserved {
+    /// Epoch in which the image was last changed.
+    pub(crate) since: u64,
+    /// Epoch in which the live frame left it behind.
+    pub(crate) until: u64,
+    /// Slot that holds the image.
+    pub(crate) slot: u32,
+}
+
+impl Preserved {
+    /// Whether this is what the frame looked like at the cut of `epoch`.
+    pub(crate) fn belongs_to(&self, epoch: u64) -> bool {
+        self.since <= epoch && epoch < self.until
+    }
+}
+
+/// See the module's documentation. Guarded by the pool's mutex.
+#[derive(Debug)]
+pub(crate) struct Books {
+    free_slots: Vec<u32>,
+    /// Smallest slot that has never been used; slot 0 is not given out.
+    next_slot: u32,
+    slots: u32,
+    free_frames: BTreeSet<u32>,
+    /// Smallest frame number that has never been used; 0 is not given out.
+    next_frame: u32,
+    /// Images that the cut still needs, by frame number.
+    pub(crate) preserved: BTreeMap<u32, Vec<Preserved>>,
+    /// Objects freed and the epoch in which that happened, until a cut that knows is committed.
+    pub(crate) gone: Vec<(u64, u64)>,
+    /// The epoch of the cut that is open, if one is.
+    pub(crate) cut: Option<u64>,
+}
+
+impl Books {
+    pub(crate) fn new(slots: u32) -> Self {
+        Self {
+            free_slots: Vec::new(),
+            next_slot: 1,
+            slots,
+            free_frames: BTreeSet::new(),
+            next_frame: 1,
+            preserved: BTreeMap::new(),
+            gone: Vec::new(),
+            cut: None,
+        }
+    }
+
+    /// Takes a slot; `None` when all are in use.
+    pub(crate) fn take_slot(&mut self) -> Option<u32> {
+        self.free_slots.pop().or_else(|| {
+            (self.next_slot < self.slots).then(|| {
+                self.next_slot += 1;
+                self.next_slot - 1
+            })
+        })
+    }
+
+    pub(crate) fn give_slot(&mut self, slot: u32) {
+        debug_assert!(slot != 0 && slot < self.next_slot && !self.free_slots.contains(&slot));
+        self.free_slots.push(slot);
+    }
+
+    /// Takes the lowest free frame number; `None` when the table is full.
+    pub(crate) fn take_frame(&mut self) -> Option<u32> {
+        self.free_frames.pop_first().or_else(|| {
+            (self.next_frame < self.slots).then(|| {
+                self.next_frame += 1;
+                self.next_frame - 1
+            })
+        })
+    }
+
+    pub(crate) fn give_frame(&mut self, frame: u32) {
+        let new = self.free_frames.insert(frame);
+        debug_assert!(new && frame < self.next_frame);
+    }
+
+    /// Takes a frame number of the caller's choice; false when it is not free.
+    pub(crate) fn claim_frame(&mut self, frame: u32) -> bool {
+        if frame == 0 || frame >= self.slots {
+            return false;
+        }
+        if frame < self.next_frame {
+            return self.free_frames.remove(&frame);
+        }
+        self.free_frames.extend(self.next_frame..frame);
+        self.next_frame = frame + 1;
+        true
+    }
+
+    /// One more than the largest frame number that has ever been used.
+    pub(crate) fn frame_limit(&self) -> u32 {
+        self.next_frame
+    }
+
+    /// Slots in use, preserved images included.
+    pub(crate) fn slots_used(&self) -> usize {
+        self.next_slot as usize - 1 - self.free_slots.len()
+    }
+
+    /// Frame numbers in use.
+    pub(crate) fn frames_used(&self) -> usize {
+        self.next_frame as usize - 1 - self.free_frames.len()
+    }
+
+    /// Frees the images that no open cut needs.
+    pub(crate) fn release_preserved(&mut self) {
+        let cut = self.cut;
+        let mut freed = Vec::new();
+        self.preserved.retain(|_, images| {
+            images.retain(|image| {
+                let needed = cut.is_some_and(|epoch| image.belongs_to(epoch));
+                if !needed {
+                    freed.push(image.slot);
+                }
+                needed
+            });
+            !images.is_empty()
+        });
+        for slot in freed {
+            self.give_slot(slot);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A frame whose latch is held: the only way to change it.
+
+use super::Pool;
+use super::books::Preserved;
+use super::latch::{LatchRef, NO_SLOT, Observed};
+use crate::error::Error;
+use crate::frame::edit::Edit;
+use crate::frame::{MIN_ENTRIES, View, Words};
+use crate::sync::{Ordering, lock};
+
+/// Exclusive access to one frame. Dropping it gives the latch back; when the frame
+/// was made [writable](Self::writable), optimistic readers then start again.
+#[derive(Debug)]
+pub(crate) struct Latched<'p> {
+    pool: &'p Pool,
+    number: u32,
+    seen: Observed,
+    /// Slot that holds the frame now.
+    slot: u32,
+    changed: bool,
+}
+
+impl<'p> Latched<'p> {
+    pub(super) fn new(pool: &'p Pool, number: u32, seen: Observed) -> Self {
+        Self { pool, number, seen, slot: seen.slot(), changed: false }
+    }
+
+    /// Makes a frame that nobody refers to yet, empty and latched.
+    pub(super) fn create(pool: &'p Pool) -> Result<Self, Error> {
+        let slot = pool.take_slot()?;
+        let Some(number) = lock(&pool.books).take_frame() else {
+            lock(&pool.books).give_slot(slot);
+            return Err(pool.full());
+        };
+        let seen = pool.latch(number).expect("the books give numbers of the table").acquire();
+        // Release: partner of the acquire in `Cut`'s scan of the table.
+        pool.epoch_of(number).store(pool.epoch(), Ordering::Release);
+        Edit::format(pool.words(slot), number, MIN_ENTRIES);
+        Ok(Self { pool, number, seen, slot, changed: true })
+    }
+
+    fn latch(&self) -> LatchRef<'p> {
+        self.pool.latch(self.number).expect("a latched frame is in the table")
+    }
+
+    /// Number of the frame.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    #[inline]
+    pub(crate) fn words(&self) -> &'p Words {
+        self.pool.words(self.slot)
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> View<'p> {
+        View::new(self.words())
+    }
+
+    /// Begins to change the subtree of `entry`. The frame must be writable.
+    #[inline]
+    pub(crate) fn edit(&self, entry: usize) -> Edit<'p> {
+        debug_assert!(self.changed, "a frame is made writable before it is changed");
+        Edit::new(self.words(), entry)
+    }
+
+    /// The epoch of the image that an open cut needs before the frame may change.
+    fn needed_by_cut(&self) -> Option<u64> {
+        // Acquire: sees what the last writer of the frame stored there.
+        let since = self.pool.epoch_of(self.number).load(Ordering::Acquire);
+        let epoch = self.pool.epoch();
+        (since != epoch && self.pool.cut_needs(since)).then_some(since)
+    }
+
+    /// Makes sure that the frame may be changed: when an open cut needs it as it is,
+    /// the live frame moves to a new slot and the old one stays as the preserved image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`]; nothing has changed.
+    #[inline]
+    pub(crate) fn writable(&mut self) -> Result<(), Error> {
+        if self.changed {
+            return Ok(());
+        }
+        if self.needed_by_cut().is_some() {
+            let slot = self.pool.take_slot()?;
+            self.view().copy_to(self.pool.words(slot));
+            self.leave_slot(slot);
+        } else {
+            self.mark_changed();
+        }
+        Ok(())
+    }
+
+    fn mark_changed(&mut self) {
+        self.changed = true;
+        // Release: whoever sees this epoch in the table also finds the preserved image.
+        self.pool.epoch_of(self.number).store(self.pool.epoch(), Ordering::Release);
+    }
+
+    /// Moves the frame to `slot`, which holds its new content already. The old slot is
+    /// preserved for an open cut, or free.
+    pub(crate) fn leave_slot(&mut self, slot: u32) {
+        let old = std::mem::replace(&mut self.slot, slot);
+        let since = self.needed_by_cut();
+        let mut books = lock(&self.pool.books);
+        match since {
+            Some(since) => {
+                let until = self.pool.epoch();
+                let image = Preserved { since, until, slot: old };
+                books.preserved.entry(self.number).or_default().push(image);
+            }
+            // Readers may still look at the old slot. The latch is held, so they fail
+            // validation whatever they find there.
+            None => books.give_slot(old),
+        }
+        drop(books);
+        self.mark_changed();
+    }
+
+    /// Gives back a new frame that nothing has referred to.
+    pub(crate) fn discard(mut self) {
+        let slot = std::mem::replace(&mut self.slot, NO_SLOT);
+        let (pool, number) = (self.pool, self.number);
+        drop(self);
+        let mut books = lock(&pool.books);
+        books.give_slot(slot);
+        books.give_frame(number);
+    }
+
+    /// Frees the frame: its number and its slot.
+    pub(crate) fn free(mut self) {
+        let since = self.needed_by_cut();
+        let (slot, number, epoch) = (self.slot, self.number, self.pool.epoch());
+        self.slot = NO_SLOT;
+        self.mark_changed();
+        let pool = self.pool;
+        drop(self);
+        let mut books = lock(&pool.books);
+        match since {
+            Some(since) => {
+                let image = Preserved { since, until: epoch, slot };
+                books.preserved.entry(number).or_default().push(image);
+            }
+            None => books.give_slot(slot),
+        }
+        books.gone.push((u64::from(number), epoch));
+        books.give_frame(number);
+    }
+}
+
+impl Drop for Latched<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.changed {
+            self.latch().release(self.seen, self.slot);
+        } else {
+            self.latch().release_unchanged(self.seen);
+        }
+    }
+}

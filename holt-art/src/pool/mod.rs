@@ -1,0 +1,338 @@
+//! The pool: frames, blobs, the frame table, the gate, and the epochs of cuts.
+//!
+//! Several trees share one pool. Frames live in slots of one arena of anonymous memory;
+//! the *frame table* maps a frame's number to two words: latch, version and slot in one
+//! (see [`latch`]), the epoch of the frame's last change in the other. Following a
+//! crossing is one load from the table and some arithmetic.
+//!
+//! # Epochs
+//!
+//! The pool's epoch advances at each cut, under the closed gate, so a mutation sees one
+//! epoch from its beginning to its end. A frame is *dirty* when its epoch is later than
+//! that of the last committed cut. The first writer that touches a dirty frame of an
+//! open cut moves the live frame to another slot and leaves the old slot as the
+//! preserved image; a cut that is given up needs no bookkeeping, because its frames are
+//! simply still dirty.
+
+pub(crate) mod blobs;
+mod books;
+mod cut;
+pub(crate) mod gate;
+pub(crate) mod latch;
+mod latched;
+mod stats;
+
+pub use cut::Cut;
+pub use stats::PoolStats;
+
+use std::sync::Arc;
+
+use crate::arena::Arena;
+use crate::error::Error;
+use crate::frame::edit::Edit;
+use crate::frame::{FRAME_WORDS, View, Words};
+use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use crate::tree::Tree;
+use blobs::{BLOB_OBJECT, Blobs};
+use books::Books;
+use gate::{Closed, Gate, Pass};
+use latch::{LatchRef, Observed, SLOT_LIMIT};
+pub(crate) use latched::Latched;
+
+/// The number of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FrameId(pub(crate) u32);
+
+impl FrameId {
+    /// The number, for keeping it somewhere.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The frame with this number. Whether it exists is found out when it is used.
+    pub fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// Sizes of a [`Pool`]. They bound address space; memory is taken where it is used.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::PoolOptions;
+/// let options = PoolOptions { frame_bytes: 64 << 20, ..PoolOptions::default() };
+/// assert!(options.blob_bytes >= 1 << 30);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PoolOptions {
+    /// Most bytes of frames, copies kept for a cut included; at most 512 GiB are used.
+    pub frame_bytes: u64,
+    /// Most bytes of blobs (values over 3.5 KiB).
+    pub blob_bytes: u64,
+    /// Whether to ask the system for huge pages.
+    pub huge_pages: bool,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self { frame_bytes: 64 << 30, blob_bytes: 64 << 30, huge_pages: true }
+    }
+}
+
+impl PoolOptions {
+    /// Options with the two sizes in bytes.
+    pub fn with_bytes(frame_bytes: u64, blob_bytes: u64) -> Self {
+        Self { frame_bytes, blob_bytes, ..Self::default() }
+    }
+}
+
+/// See the module's documentation. Shared by all trees made from it.
+#[derive(Debug)]
+pub struct Pool {
+    frames: Arena<FRAME_WORDS>,
+    /// By frame number: the latch word, and the epoch of the last change, which only the
+    /// holder of the latch writes.
+    table: Arena<2>,
+    pub(crate) blobs: Blobs,
+    gate: Gate,
+    /// The current epoch; written under the closed gate, read inside it.
+    epoch: AtomicU64,
+    /// Epoch of the open cut, 0 without one; written under the closed gate when the cut
+    /// is taken and at any time when it ends.
+    cut: AtomicU64,
+    /// Epoch of the last committed cut; written when a cut is committed.
+    committed: AtomicU64,
+    books: Mutex<Books>,
+}
+
+impl Pool {
+    /// Bytes of one frame.
+    pub const FRAME_BYTES: usize = FRAME_WORDS * 8;
+
+    /// Makes an empty pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reserve`] when the system does not give the address space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Pool, PoolOptions};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// assert_eq!(pool.stats().frames, 0);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn new(options: PoolOptions) -> Result<Arc<Self>, Error> {
+        let slots = (options.frame_bytes / Self::FRAME_BYTES as u64).saturating_add(1);
+        let slots = slots.clamp(2, SLOT_LIMIT as u64) as usize;
+        Ok(Arc::new(Self {
+            frames: Arena::new(slots, options.huge_pages)?,
+            table: Arena::new(slots, options.huge_pages)?,
+            blobs: Blobs::new(options.blob_bytes)?,
+            gate: Gate::new(),
+            epoch: AtomicU64::new(1),
+            cut: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            books: Mutex::new(Books::new(slots as u32)),
+        }))
+    }
+
+    /// Enters the shared side of the gate, as every mutation must; waits while the gate
+    /// is closed. A thread must not enter twice at a time, or it may wait for itself.
+    #[inline]
+    pub fn enter(&self) -> Pass<'_> {
+        self.gate.enter()
+    }
+
+    /// Closes the gate: waits until all passes are left, and keeps new ones out.
+    pub fn close_gate(&self) -> Closed<'_> {
+        self.gate.close()
+    }
+
+    /// Makes a new, empty tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`].
+    pub fn create_tree(self: &Arc<Self>, _pass: &Pass<'_>) -> Result<Tree, Error> {
+        let root = self.new_frame()?;
+        Edit::set_entry(
+            root.words(),
+            0,
+            crate::frame::Entry { occupied: true, ..Default::default() },
+        );
+        Ok(Tree::new(Arc::clone(self), root.number()))
+    }
+
+    /// The tree whose root is the frame `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFrame`] when there is no such frame.
+    pub fn open_tree(self: &Arc<Self>, root: FrameId) -> Result<Tree, Error> {
+        match self.latch(root.0) {
+            Some(latch) if latch.observe().slot() != latch::NO_SLOT => {
+                Ok(Tree::new(Arc::clone(self), root.0))
+            }
+            _ => Err(Error::MissingFrame { frame: root.0 }),
+        }
+    }
+
+    /// Frees all frames and blobs of a tree. Handles of it must not be used any more:
+    /// they would find another tree's frames or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFrame`] when the tree is damaged; what was found is freed.
+    pub fn free_tree(self: &Arc<Self>, closed: &Closed<'_>, root: FrameId) -> Result<(), Error> {
+        self.open_tree(root)?.free(closed)
+    }
+
+    /// Restores a frame or blob from the image that a [`Cut`] gave out. All objects of a
+    /// cut are loaded into an empty pool, in any order, before a tree is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`] when the image breaks an invariant; [`Error::PoolFull`].
+    pub fn load(&self, object: u64, image: &[u8]) -> Result<(), Error> {
+        if let Some(number) = object.checked_sub(BLOB_OBJECT) {
+            let number = u32::try_from(number)
+                .map_err(|_| Error::Image { object, what: "no such object number".into() })?;
+            return self.blobs.load(number, image, 0);
+        }
+        let damaged = |what: String| Error::Image { object, what };
+        if !image.len().is_multiple_of(8) || image.is_empty() || image.len() > Self::FRAME_BYTES {
+            return Err(damaged(format!("it has {} bytes", image.len())));
+        }
+        let number = object as u32;
+        let slot = self.take_slot()?;
+        let words = self.words(slot);
+        for (word, bytes) in words.iter().zip(image.chunks_exact(8)) {
+            let mut full = [0; 8];
+            full.copy_from_slice(bytes);
+            // Relaxed: published by the release of the latch below.
+            word.store(u64::from_le_bytes(full), Ordering::Relaxed);
+        }
+        let view = View::new(words);
+        let checked = if view.counters().used * 8 == image.len() {
+            crate::frame::check::check(view, number).map(drop)
+        } else {
+            Err(format!(
+                "{} of its words are used, and {} came",
+                view.counters().used,
+                image.len() / 8
+            ))
+        };
+        let claimed = checked.and_then(|()| {
+            let mut books = lock(&self.books);
+            let claimed = books.claim_frame(number);
+            claimed.then_some(()).ok_or_else(|| "its number is taken or out of range".into())
+        });
+        if let Err(what) = claimed {
+            lock(&self.books).give_slot(slot);
+            return Err(damaged(what));
+        }
+        let latch = self.latch(number).expect("a claimed number is in the table");
+        let seen = latch.acquire();
+        // Relaxed: published by the release of the latch.
+        self.epoch_of(number).store(0, Ordering::Relaxed);
+        latch.release(seen, slot);
+        Ok(())
+    }
+
+    /// The latch word of frame `number`; none when there is no such number.
+    #[inline]
+    pub(crate) fn latch(&self, number: u32) -> Option<LatchRef<'_>> {
+        self.table.get(number as usize).map(|words| LatchRef::new(&words[0]))
+    }
+
+    /// The epoch word of frame `number`, which is in the table.
+    #[inline]
+    fn epoch_of(&self, number: u32) -> &AtomicU64 {
+        &self.table.slot(number as usize)[1]
+    }
+
+    #[inline]
+    fn words(&self, slot: u32) -> &Words {
+        self.frames.slot(slot as usize)
+    }
+
+    /// The frame in the slot that `seen` names.
+    #[inline]
+    pub(crate) fn view(&self, seen: Observed) -> View<'_> {
+        View::new(self.words(seen.slot()))
+    }
+
+    /// Latches frame `number` if it has not changed since `seen`.
+    #[inline]
+    pub(crate) fn latch_at(&self, number: u32, seen: Observed) -> Option<Latched<'_>> {
+        self.latch(number)?.upgrade(seen).then(|| Latched::new(self, number, seen))
+    }
+
+    /// Waits for the latch of frame `number`; none when there is no such frame.
+    pub(crate) fn latch_now(&self, number: u32) -> Option<Latched<'_>> {
+        let latch = self.latch(number)?;
+        let seen = latch.acquire();
+        if seen.slot() == latch::NO_SLOT {
+            latch.release_unchanged(seen);
+            return None;
+        }
+        Some(Latched::new(self, number, seen))
+    }
+
+    /// A new, empty frame, latched.
+    pub(crate) fn new_frame(&self) -> Result<Latched<'_>, Error> {
+        Latched::create(self)
+    }
+
+    /// Takes a slot to be filled.
+    pub(crate) fn take_slot(&self) -> Result<u32, Error> {
+        let slot = lock(&self.books).take_slot().ok_or_else(|| self.full())?;
+        // Release fence: a reader that sees what is stored into the slot from here on also
+        // sees that the frame it came for has left the slot (pool::latch, edge 3).
+        fence(Ordering::Release);
+        Ok(slot)
+    }
+
+    /// The words of a slot that was taken and belongs to no frame yet.
+    pub(crate) fn slot_words(&self, slot: u32) -> &Words {
+        self.words(slot)
+    }
+
+    /// Returns a slot that was taken and not used.
+    pub(crate) fn give_slot(&self, slot: u32) {
+        lock(&self.books).give_slot(slot);
+    }
+
+    pub(crate) fn full(&self) -> Error {
+        let limit = (self.frames.slots() - 1) * Self::FRAME_BYTES;
+        Error::PoolFull { what: "frames", limit: limit as u64 }
+    }
+
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        // Relaxed: changes only under the closed gate, whose opening publishes it.
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Whether an open cut needs what was last changed in the epoch `since`.
+    #[inline]
+    pub(crate) fn cut_needs(&self, since: u64) -> bool {
+        // Relaxed: set under the closed gate; when it is cleared meanwhile, one image too
+        // many is preserved, and released with the next cut.
+        let cut = self.cut.load(Ordering::Relaxed);
+        cut != 0 && since <= cut && since > self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Frees a blob that no frame refers to any more. To be called inside the gate.
+    pub(crate) fn free_blob(&self, number: u32) {
+        let birth = self.blobs.birth(number);
+        if birth != blobs::UNBORN {
+            lock(&self.books).gone.push((BLOB_OBJECT | u64::from(number), self.epoch()));
+        }
+        self.blobs.free(number, birth != blobs::UNBORN && self.cut_needs(birth));
+    }
+}

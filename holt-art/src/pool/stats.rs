@@ -1,0 +1,79 @@
+//! What a pool holds, in numbers.
+
+use super::Pool;
+use crate::sync::lock;
+
+/// What a pool holds at a moment. The numbers are read one after the other, so they fit
+/// together exactly only while nobody writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Frames in use.
+    pub frames: u64,
+    /// Words in use inside them, in bytes; divided by `frames ×`
+    /// [`Pool::FRAME_BYTES`](crate::Pool::FRAME_BYTES) this is the fill.
+    pub live_bytes: u64,
+    /// Bytes of slots in use: frames, and copies kept for a cut.
+    pub slot_bytes: u64,
+    /// Blobs in use.
+    pub blobs: u64,
+    /// Bytes of pages that blobs take.
+    pub blob_bytes: u64,
+}
+
+impl PoolStats {
+    /// Words in use as a share of the frames' size, 0…1.
+    pub fn fill(&self) -> f64 {
+        if self.frames == 0 {
+            return 0.0;
+        }
+        self.live_bytes as f64 / (self.frames * Pool::FRAME_BYTES as u64) as f64
+    }
+}
+
+impl Pool {
+    /// Counts what is in the pool; cost by frames.
+    pub fn stats(&self) -> PoolStats {
+        let (frames, slots, limit) = {
+            let books = lock(&self.books);
+            (books.frames_used(), books.slots_used(), books.frame_limit())
+        };
+        let live: u64 = (1..limit)
+            .filter_map(|number| {
+                let seen = self.latch(number)?.observe();
+                let resident = seen.slot() != super::latch::NO_SLOT;
+                resident.then(|| self.view(seen).counters().live as u64 * 8)
+            })
+            .sum();
+        let (pages, blobs) = self.blobs.used();
+        PoolStats {
+            frames: frames as u64,
+            live_bytes: live,
+            slot_bytes: (slots * Self::FRAME_BYTES) as u64,
+            blobs: blobs as u64,
+            blob_bytes: (pages * 4096) as u64,
+        }
+    }
+}
+
+/// Who uses the slots of a pool, for verification.
+pub(crate) struct Account {
+    pub(crate) frames: std::collections::BTreeSet<u32>,
+    pub(crate) slots: usize,
+    pub(crate) preserved: usize,
+}
+
+impl Pool {
+    pub(crate) fn account(&self) -> Account {
+        let books = lock(&self.books);
+        let resident = |&number: &u32| {
+            let seen = self.latch(number).map(|latch| latch.observe());
+            seen.is_some_and(|seen| seen.slot() != super::latch::NO_SLOT)
+        };
+        Account {
+            frames: (1..books.frame_limit()).filter(resident).collect(),
+            slots: books.slots_used(),
+            preserved: books.preserved.values().map(Vec::len).sum(),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Point reads: optimistic descents that write no shared memory.
+
+use super::Tree;
+use super::outcome::Version;
+use crate::MAX_KEY;
+use crate::error::Error;
+use crate::frame::key::Key;
+use crate::frame::leaf::Leaf;
+use crate::frame::walk::{End, Site, walk};
+use crate::frame::{Loc, View};
+use crate::pool::latch::NO_SLOT;
+use crate::pool::{Latched, Pool};
+
+/// Optimistic attempts before a reader takes latches, so that it ends under any writers.
+const ATTEMPTS: usize = 64;
+
+/// Longest value that a get keeps on the stack, in bytes.
+const ON_STACK: usize = 256;
+
+/// What one attempt to read came to.
+pub(super) enum Attempt<T> {
+    /// All that was read belongs to one state.
+    Done(T),
+    /// A frame changed meanwhile.
+    Again,
+}
+
+/// A copy of a leaf's value that is taken inside the validated read.
+pub(super) trait Take {
+    /// Copies the value; false when the leaf is garbage.
+    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool;
+}
+
+/// Appends to a caller's buffer.
+struct IntoVec<'a>(&'a mut Vec<u8>);
+
+impl Take for IntoVec<'_> {
+    #[inline]
+    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+        self.0.clear();
+        append_value(pool, view, leaf, self.0)
+    }
+}
+
+/// Appends the value of a plausible leaf to `out`; false when it is garbage.
+#[inline]
+pub(super) fn append_value(pool: &Pool, view: View<'_>, leaf: &Leaf, out: &mut Vec<u8>) -> bool {
+    if leaf.blob {
+        pool.blobs.read(leaf.blob_number(view), leaf.value, out)
+    } else {
+        let start = out.len();
+        out.resize(start + leaf.value, 0);
+        leaf.copy_value(view, &mut out[start..]);
+        true
+    }
+}
+
+/// Takes short values on the stack and long ones in a vector.
+struct Local {
+    short: [u8; ON_STACK],
+    length: usize,
+    long: Option<Vec<u8>>,
+}
+
+impl Local {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.long.as_deref().unwrap_or(&self.short[..self.length])
+    }
+}
+
+impl Take for Local {
+    #[inline]
+    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+        if leaf.blob || leaf.value > ON_STACK {
+            let long = self.long.get_or_insert_with(Vec::new);
+            long.clear();
+            return append_value(pool, view, leaf, long);
+        }
+        self.long = None;
+        self.length = leaf.value;
+        leaf.copy_value(view, &mut self.short[..leaf.value]);
+        true
+    }
+}
+
+/// Only looks.
+struct Nothing;
+
+impl Take for Nothing {
+    #[inline]
+    fn take(&mut self, _: &Pool, _: View<'_>, _: &Leaf) -> bool {
+        true
+    }
+}
+
+impl Tree {
+    /// Reads the value of `key` into a closure, without allocating for values of up to
+    /// 256 bytes. The closure gets a private copy and runs after the read is over, so it
+    /// may do anything, writing to the tree included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`]; [`Error::MissingFrame`] when the tree is damaged.
+    ///
+    /// # Examples
+    ///
+    /// See [`Tree`].
+    #[inline]
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        then: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<Option<R>, Error> {
+        let mut local = Local { short: [0; ON_STACK], length: 0, long: None };
+        let found = self.read(key, &mut local)?;
+        Ok(found.map(|version| then(local.bytes(), version)))
+    }
+
+    /// Reads the value of `key` into `out`, replacing what is there, and returns its
+    /// version. Without a record `out` has any content.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`].
+    #[inline]
+    pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Version>, Error> {
+        self.read(key, &mut IntoVec(out))
+    }
+
+    /// The version of the record of `key`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`].
+    pub fn version(&self, key: &[u8]) -> Result<Option<Version>, Error> {
+        self.read(key, &mut Nothing)
+    }
+
+    #[inline]
+    fn read(&self, key: &[u8], take: &mut impl Take) -> Result<Option<Version>, Error> {
+        if key.len() > MAX_KEY {
+            return Err(Error::KeyTooLong { length: key.len() });
+        }
+        let key = Key::new(key);
+        for _ in 0..ATTEMPTS {
+            if let Attempt::Done(found) = self.try_read(key, take)? {
+                return Ok(found);
+            }
+        }
+        self.read_latched(key, take)
+    }
+
+    /// One optimistic descent.
+    #[inline]
+    fn try_read(
+        &self,
+        key: Key<'_>,
+        take: &mut impl Take,
+    ) -> Result<Attempt<Option<Version>>, Error> {
+        let pool = &*self.pool;
+        let mut number = self.root;
+        let mut latch = pool.latch(number).ok_or(Error::MissingFrame { frame: number })?;
+        let mut seen = latch.observe();
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        // A crossing need not use up a byte of the key. In a sound tree there are fewer
+        // of them than frames; a cycle in a damaged one ends here.
+        for _ in 0..=key.len() + 64 {
+            let view = pool.view(seen);
+            let site = walk::<false>(view, loc, key, from);
+            match site.end {
+                End::Crossing(target) => {
+                    let child = pool.latch(target.frame).map(|child| (child, child.observe()));
+                    // The parent is validated after the child's word has been read, and
+                    // that word is used to the end: see PROTOCOLS in ARCHITECTURE.md, P5.1.
+                    if !latch.validate(seen) {
+                        return Ok(Attempt::Again);
+                    }
+                    number = target.frame;
+                    match child {
+                        Some((child, word)) if word.slot() != NO_SLOT => {
+                            (latch, seen) = (child, word);
+                        }
+                        _ => return Err(Error::MissingFrame { frame: number }),
+                    }
+                    loc = Loc::entry(usize::from(target.entry));
+                    from = site.from;
+                }
+                End::Found => {
+                    let leaf = Leaf::read(view, site.at);
+                    let taken = leaf.plausible() && take.take(pool, view, &leaf);
+                    if !latch.validate(seen) {
+                        return Ok(Attempt::Again);
+                    }
+                    if !taken {
+                        return Err(Error::Damaged { frame: number });
+                    }
+                    return Ok(Attempt::Done(Some(Version::of_leaf(leaf.version))));
+                }
+                end => {
+                    if !latch.validate(seen) {
+                        return Ok(Attempt::Again);
+                    }
+                    if end == End::Garbage {
+                        return Err(Error::Damaged { frame: number });
+                    }
+                    return Ok(Attempt::Done(None));
+                }
+            }
+        }
+        Err(Error::Damaged { frame: number })
+    }
+
+    /// The descent of a reader that lost every race: latch after latch, parent before
+    /// child.
+    #[cold]
+    fn read_latched(&self, key: Key<'_>, take: &mut impl Take) -> Result<Option<Version>, Error> {
+        self.descend_latched(key, |frame, site| match site.end {
+            End::Found => {
+                let leaf = Leaf::read(frame.view(), site.at);
+                if !(leaf.plausible() && take.take(&self.pool, frame.view(), &leaf)) {
+                    return Err(Error::Damaged { frame: frame.number() });
+                }
+                Ok(Some(Version::of_leaf(leaf.version)))
+            }
+            End::Garbage => Err(Error::Damaged { frame: frame.number() }),
+            _ => Ok(None),
+        })
+    }
+
+    /// Descends with latches, handing over from parent to child, and calls `then` with
+    /// the frame where the descent ended, still latched.
+    pub(super) fn descend_latched<R>(
+        &self,
+        key: Key<'_>,
+        then: impl FnOnce(&Latched<'_>, &Site) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let missing = |frame| Error::MissingFrame { frame };
+        let mut frame = self.pool.latch_now(self.root).ok_or(missing(self.root))?;
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        for _ in 0..=key.len() + 64 {
+            let site = walk::<false>(frame.view(), loc, key, from);
+            let End::Crossing(target) = site.end else {
+                return then(&frame, &site);
+            };
+            // A frame may hold subtrees that hang below one another.
+            if target.frame != frame.number() {
+                frame = self.pool.latch_now(target.frame).ok_or(missing(target.frame))?;
+            }
+            loc = Loc::entry(usize::from(target.entry));
+            from = site.from;
+        }
+        Err(Error::Damaged { frame: frame.number() })
+    }
+}

@@ -1,0 +1,58 @@
+//! The tree over its frames: descents, mutations, and the making of room.
+
+pub(crate) mod cursor;
+mod get;
+mod merge;
+pub(crate) mod outcome;
+mod path;
+mod put;
+mod remove;
+pub(crate) mod scan;
+mod split;
+pub(crate) mod verify;
+mod walker;
+
+pub use outcome::{Condition, Version};
+
+use std::sync::Arc;
+
+use crate::pool::{FrameId, Pool};
+
+/// A handle of one tree in a pool. Cheap to clone; all clones are the same tree.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Condition, Pool, PoolOptions, Put, Version};
+///
+/// let pool = Pool::new(PoolOptions::default())?;
+/// let pass = pool.enter();
+/// let tree = pool.create_tree(&pass)?;
+/// let put = tree.put(&pass, b"a/b", b"1", Condition::Absent, || Version::new(1).unwrap())?;
+/// assert!(matches!(put, Put::Inserted(_)));
+/// assert_eq!(tree.get(b"a/b", |value, _| value.to_vec())?, Some(b"1".to_vec()));
+/// # Ok::<(), holt_art::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tree {
+    pool: Arc<Pool>,
+    /// Number of the root frame, whose entry 0 is the tree. It stays the same for ever:
+    /// a root that is full hands its content to a new frame below it.
+    root: u32,
+}
+
+impl Tree {
+    pub(crate) fn new(pool: Arc<Pool>, root: u32) -> Self {
+        Self { pool, root }
+    }
+
+    /// The root frame, by which [`Pool::open_tree`] finds the tree again.
+    pub fn root(&self) -> FrameId {
+        FrameId(self.root)
+    }
+
+    /// The pool that the tree's frames are in.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}

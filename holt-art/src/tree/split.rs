@@ -1,0 +1,665 @@
+//! Making room: compaction, the growth of the root, and splits.
+//!
+//! A full frame is first compacted, when that gains enough. Otherwise its parent frame
+//! takes part: the heaviest subtrees among the frame's entries give their root nodes to
+//! the parent (*pulling up*), which makes more and lighter entries; then a run of
+//! entries, in key order, goes to a neighbouring frame that has room, or to a fresh
+//! one. Only a spine, a subtree without fan-out, is cut in the middle and pushed down.
+//!
+//! Of the frame's entries only those are touched that the latched parent owns, so it does
+//! not matter that other parents may own the rest.
+
+use super::Tree;
+use super::path::Step;
+use crate::error::Error;
+use crate::frame::build::{Loose, item_words};
+use crate::frame::copy::{Placed, append, build, copy_subtree, entries, measure};
+use crate::frame::edit::Edit;
+use crate::frame::key::Key;
+use crate::frame::node::Node;
+use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use crate::pool::{Latched, Pool};
+
+/// A frame with at most this share of live words gains enough by compaction.
+const COMPACT_BELOW: usize = FRAME_WORDS * 90 / 100;
+/// An entry heavier than this gives its root node to the parent.
+const PULL_ABOVE: usize = FRAME_WORDS * 30 / 100;
+/// A neighbour takes entries while it is at most this full.
+const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 82 / 100;
+/// No frame is filled further than this by moving entries into it.
+const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
+/// A node with a child heavier than this is next to a spine: pulling it up would leave
+/// the frame as full as it was.
+const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
+/// Entries that a frame may have after pulling up.
+const MAX_ENTRIES: usize = 1024;
+/// Score from which insertions count as ascending.
+const ASCENDING: usize = 8;
+
+/// An entry of the frame being split, owned by a crossing of the latched parent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Offset of that crossing's cell in the parent.
+    pub(super) cell: usize,
+    /// Where the reference to the cell is stored in the parent.
+    pub(super) loc: Loc,
+    pub(super) root: Ref,
+    words: usize,
+    /// How many bytes of the key lead to the root, if the key that needs room goes there.
+    wanted: Option<usize>,
+}
+
+/// The entries of the frame, as the latched parent sees them.
+pub(super) struct Run {
+    /// Neighbouring entries, in key order, among them the one that needs room.
+    parts: Vec<Part>,
+    /// All other entries; they keep their places in the table.
+    kept: Vec<Placed>,
+    kept_words: usize,
+    /// The frames before and behind the run.
+    neighbours: [Option<u32>; 2],
+    /// Whether the parent's entry has no crossing beside those of the run.
+    alone: bool,
+}
+
+impl Run {
+    /// The run around the crossing through which the descent went; `None` when the
+    /// parent has no such crossing.
+    pub(super) fn find(
+        parent: View<'_>,
+        view: View<'_>,
+        above: &Step,
+        step: &Step,
+    ) -> Option<Self> {
+        let cells = crossings(parent, above.entry);
+        let here = Target { frame: step.frame, entry: step.entry as u16 };
+        let position = cells.iter().position(|(_, _, target)| *target == here)?;
+        let elsewhere = |cell: &(Loc, usize, Target)| cell.2.frame != step.frame;
+        let first = cells[..position].iter().rposition(elsewhere).map_or(0, |at| at + 1);
+        let behind =
+            cells[position..].iter().position(elsewhere).map_or(cells.len(), |at| position + at);
+        let mut in_run = vec![false; view.counters().entries];
+        let parts = cells[first..behind]
+            .iter()
+            .map(|&(loc, cell, target)| {
+                let index = usize::from(target.entry);
+                if let Some(flag) = in_run.get_mut(index) {
+                    *flag = true;
+                }
+                let Entry { root, words, .. } = view.entry(index);
+                let wanted = (target == here).then_some(above.site.from);
+                Part { cell, loc, root, words, wanted }
+            })
+            .collect();
+        let others = || entries(view).filter(|&(index, _)| !in_run[index]);
+        let neighbour = |cell: Option<&(Loc, usize, Target)>| {
+            cell.map(|cell| cell.2.frame).filter(|&number| number != above.frame)
+        };
+        Some(Self {
+            parts,
+            kept: others().map(|(index, e)| Placed { index, root: e.root }).collect(),
+            kept_words: others().map(|(_, e)| e.words + 1).sum(),
+            neighbours: [
+                neighbour(first.checked_sub(1).map(|at| &cells[at])),
+                neighbour(cells.get(behind)),
+            ],
+            alone: first == 0 && behind == cells.len(),
+        })
+    }
+}
+
+impl Run {
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn kept(&self) -> &[Placed] {
+        &self.kept
+    }
+
+    pub(super) fn neighbours(&self) -> [Option<u32>; 2] {
+        self.neighbours
+    }
+
+    /// Whether the parent has no other frame beside the run's.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Words that the parts take in another frame, their entries included.
+    pub(super) fn words(&self) -> usize {
+        self.parts.iter().map(|part| part.words + 1).sum()
+    }
+}
+
+/// The end of a run from which parts are given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Its beginning, to the frame before.
+    Before,
+    /// Its end, to the frame behind.
+    Behind,
+}
+
+impl Tree {
+    /// Makes room in the frame where the descent for `key` ends. May do nothing when
+    /// another writer has changed the frames meanwhile; the caller descends again.
+    #[cold]
+    pub(super) fn make_room(&self, key: Key<'_>) -> Result<(), Error> {
+        match self.descend_path(key)? {
+            Some(path) => self.make_room_at(&path, path.len() - 1, key, needed_for(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn make_room_at(
+        &self,
+        path: &[Step],
+        level: usize,
+        key: Key<'_>,
+        needed: usize,
+    ) -> Result<(), Error> {
+        let step = &path[level];
+        let counters = self.pool.view(step.seen).counters();
+        // What the counters say is certain once the frame is latched with the word that
+        // was observed before they were read.
+        let gains = counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT;
+        if gains || level == 0 {
+            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+            if gains { self.compact(frame) } else { self.grow_root(frame) }
+        } else {
+            self.split(path, level, key)
+        }
+    }
+
+    /// Writes the frame anew without its free blocks.
+    fn compact(&self, mut frame: Latched<'_>) -> Result<(), Error> {
+        let slot = self.pool.take_slot()?;
+        let view = frame.view();
+        let placed: Vec<Placed> =
+            entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
+        let words = self.pool.slot_words(slot);
+        build(view, &placed, words, frame.number(), 0)
+            .expect("a frame without its free blocks is not larger");
+        Edit::set_ascending(words, view.counters().ascending);
+        frame.leave_slot(slot);
+        Ok(())
+    }
+
+    /// Hands the root's content to a new frame below it.
+    fn grow_root(&self, mut root: Latched<'_>) -> Result<(), Error> {
+        let below = self.pool.new_frame()?;
+        let slot = match self.pool.take_slot() {
+            Ok(slot) => slot,
+            Err(error) => {
+                below.discard();
+                return Err(error);
+            }
+        };
+        let view = root.view();
+        let placed = [Placed { index: 0, root: view.entry(0).root }];
+        build(view, &placed, below.words(), below.number(), 0)
+            .expect("a frame without its free blocks is not larger");
+        Edit::set_ascending(below.words(), view.counters().ascending);
+        let words = self.pool.slot_words(slot);
+        Edit::format(words, root.number(), 0);
+        Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
+        let mut edit = Edit::new(words, 0);
+        let cell = edit.take_for_good(1).expect("an empty frame has room");
+        edit.set(cell, Target { frame: below.number(), entry: 0 }.pack());
+        edit.set_ref(Loc::entry(0), Ref::new(Kind::Crossing, cell));
+        edit.finish();
+        root.leave_slot(slot);
+        Ok(())
+    }
+
+    /// Splits the frame at `level` of the path, with its parent's help.
+    fn split(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+        let (above, step) = (&path[level - 1], &path[level]);
+        if above.frame == step.frame {
+            return self.move_out(above, step);
+        }
+        let Some(mut parent) = self.pool.latch_at(above.frame, above.seen) else { return Ok(()) };
+        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+        // Everything that can fail comes before the first change of the parent.
+        parent.writable()?;
+        frame.writable()?;
+        let mut spare = Spare::take(&self.pool)?;
+        let view = frame.view();
+        let Some(mut run) = Run::find(parent.view(), view, above, step) else {
+            return Err(Error::Damaged { frame: above.frame });
+        };
+
+        let mut edit = parent.edit(above.entry);
+        let pulled = pull_up(view, &mut edit, &mut run.parts, key);
+        if pulled == Pulled::ParentFull {
+            drop((edit, spare, frame, parent));
+            return self.make_room_at(path, level - 1, key, FRAME_WORDS / 8);
+        }
+        if run.parts.len() <= 1 && run.kept.is_empty() {
+            match run.parts.first() {
+                Some(part) if pulled == Pulled::Nothing => {
+                    self.push_down(&mut frame, part, spare)?;
+                }
+                // What was pulled up has made room.
+                _ => settle(frame, &run.parts, &run.kept, Some(&edit), spare),
+            }
+            edit.finish();
+            return Ok(());
+        }
+        let stays = match self.choose_neighbour(&run, step.frame) {
+            Some((side, count, neighbour)) => {
+                let cut = if side == Side::Before { count } else { run.parts.len() - count };
+                let (low, high) = run.parts.split_at(cut);
+                let (moved, stays) = if side == Side::Before { (low, high) } else { (high, low) };
+                spare.move_to_neighbour(view, moved, neighbour, &edit);
+                stays
+            }
+            None => {
+                let cut = fresh_cut(&run.parts, run.kept_words, view.counters().ascending);
+                let (stays, moved) = run.parts.split_at(cut);
+                spare.move_to_fresh(view, moved, &edit);
+                stays
+            }
+        };
+        settle(frame, stays, &run.kept, Some(&edit), spare);
+        edit.finish();
+        Ok(())
+    }
+
+    /// The frame is its own parent: one of its subtrees hangs below another one. The lower
+    /// one, with its neighbours, moves to a fresh frame.
+    fn move_out(&self, above: &Step, step: &Step) -> Result<(), Error> {
+        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+        frame.writable()?;
+        let mut spare = Spare::take(&self.pool)?;
+        let view = frame.view();
+        let Some(run) = Run::find(view, view, above, step) else {
+            return Err(Error::Damaged { frame: above.frame });
+        };
+        let edit = frame.edit(above.entry);
+        spare.move_to_fresh(view, &run.parts, &edit);
+        edit.finish();
+        settle(frame, &[], &run.kept, None, spare);
+        Ok(())
+    }
+
+    /// The neighbour that evens the two frames out best, latched, the end of the run
+    /// that it takes, and how many parts.
+    fn choose_neighbour(&self, run: &Run, frame: u32) -> Option<(Side, usize, Latched<'_>)> {
+        let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
+        for (side, number) in [Side::Before, Side::Behind].into_iter().zip(run.neighbours) {
+            let Some(number) = number.filter(|&number| number != frame) else { continue };
+            // Only tried: a neighbour may have another parent, whose holder may be
+            // waiting for this frame.
+            let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
+                continue;
+            };
+            let live = self.pool.view(seen).counters().live;
+            if live > NEIGHBOUR_BELOW {
+                continue;
+            }
+            let Some((uneven, count)) = best_cut(&run.parts, run.kept_words, live, side) else {
+                continue;
+            };
+            if best.as_ref().is_none_or(|&(least, ..)| uneven < least)
+                && let Some(mut neighbour) = self.pool.latch_at(number, seen)
+                && neighbour.writable().is_ok()
+            {
+                best = Some((uneven, side, count, neighbour));
+            }
+        }
+        best.map(|(_, side, count, neighbour)| (side, count, neighbour))
+    }
+
+    /// Cuts a spine: its lower part goes to a fresh frame.
+    fn push_down(
+        &self,
+        frame: &mut Latched<'_>,
+        part: &Part,
+        spare: Spare<'_>,
+    ) -> Result<(), Error> {
+        let view = frame.view();
+        let Some((loc, root)) = lower_half(view, part.root) else {
+            return Err(Error::Damaged { frame: frame.number() });
+        };
+        let (slot, fresh) = spare.into_slot_and_frame();
+        build(view, &[Placed { index: 0, root }], fresh.words(), fresh.number(), 0)
+            .expect("a part of a frame fits a frame");
+        // The first word of what moved becomes the crossing. The counters are wrong then
+        // until the rebuild below counts anew.
+        let edit = frame.edit(0);
+        edit.set(root.at(), Target { frame: fresh.number(), entry: 0 }.pack());
+        edit.set_ref(loc, Ref::new(Kind::Crossing, root.at()));
+        let placed: Vec<Placed> =
+            entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
+        build(view, &placed, self.pool.slot_words(slot), frame.number(), 0)
+            .expect("a frame without a part is not larger");
+        frame.leave_slot(slot);
+        Ok(())
+    }
+}
+
+/// Writes what stays of a split frame into its new slot; frees the frame when that is
+/// nothing. Without a parent nothing of its run stays.
+pub(super) fn settle(
+    mut frame: Latched<'_>,
+    stays: &[Part],
+    kept: &[Placed],
+    parent: Option<&Edit<'_>>,
+    mut spare: Spare<'_>,
+) {
+    let view = frame.view();
+    let placed = place(stays, kept);
+    if placed.is_empty() {
+        frame.free();
+        return;
+    }
+    let slot = spare.slots.pop().expect("two slots were taken and one is left");
+    let words = spare.pool.slot_words(slot);
+    build(view, &placed, words, frame.number(), 0).expect("what stays was counted before");
+    Edit::set_ascending(words, view.counters().ascending);
+    if let Some(parent) = parent {
+        relink(parent, stays, &placed[kept.len()..], frame.number());
+    }
+    frame.leave_slot(slot);
+}
+
+/// Two slots and a frame taken ahead of a change; what is left goes back when it is
+/// dropped.
+pub(super) struct Spare<'p> {
+    pool: &'p Pool,
+    slots: Vec<u32>,
+    fresh: Option<Latched<'p>>,
+}
+
+impl<'p> Spare<'p> {
+    pub(super) fn take(pool: &'p Pool) -> Result<Self, Error> {
+        let mut spare = Self { pool, slots: Vec::with_capacity(2), fresh: None };
+        for _ in 0..2 {
+            spare.slots.push(pool.take_slot()?);
+        }
+        spare.fresh = Some(pool.new_frame()?);
+        Ok(spare)
+    }
+
+    fn into_slot_and_frame(mut self) -> (u32, Latched<'p>) {
+        let slot = self.slots.pop().expect("two slots were taken");
+        (slot, self.fresh.take().expect("a frame was taken"))
+    }
+}
+
+impl Spare<'_> {
+    /// Copies parts of `view` into the fresh frame and points the parent there.
+    fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Edit<'_>) {
+        let fresh = self.fresh.take().expect("a frame was taken");
+        let placed = place(moved, &[]);
+        build(view, &placed, fresh.words(), fresh.number(), 0).expect("half of a frame fits one");
+        Edit::set_ascending(fresh.words(), view.counters().ascending);
+        relink(parent, moved, &placed, fresh.number());
+    }
+
+    /// Copies parts of `view` into a neighbour and points the parent there.
+    pub(super) fn move_to_neighbour(
+        &mut self,
+        view: View<'_>,
+        moved: &[Part],
+        mut neighbour: Latched<'_>,
+        parent: &Edit<'_>,
+    ) {
+        let fits = "the neighbour's room was counted";
+        let own: Vec<Placed> =
+            entries(neighbour.view()).map(|(index, e)| Placed { index, root: e.root }).collect();
+        let placed = place(moved, &own);
+        let new = &placed[own.len()..];
+        let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
+        let slot = self.slots.pop().expect("two slots were taken");
+        let words = self.pool.slot_words(slot);
+        build(neighbour.view(), &own, words, neighbour.number(), table).expect(fits);
+        append(view, new, words).expect(fits);
+        Edit::set_ascending(words, neighbour.view().counters().ascending);
+        relink(parent, moved, new, neighbour.number());
+        neighbour.leave_slot(slot);
+    }
+}
+
+impl Drop for Spare<'_> {
+    fn drop(&mut self) {
+        for slot in self.slots.drain(..) {
+            self.pool.give_slot(slot);
+        }
+        if let Some(fresh) = self.fresh.take() {
+            fresh.discard();
+        }
+    }
+}
+
+/// Words that a put of `key` may need in one frame, whatever its value.
+fn needed_for(key: Key<'_>) -> usize {
+    let rest = key.len().min(crate::frame::put::MAX_REST);
+    crate::frame::MAX_ITEM_WORDS + rest / 7 + 128
+}
+
+/// All crossings below `entry`, in key order: where the reference is stored, the cell,
+/// the target.
+fn crossings(view: View<'_>, entry: usize) -> Vec<(Loc, usize, Target)> {
+    let mut cells = Vec::new();
+    let mut pending = vec![Loc::entry(entry)];
+    while let Some(loc) = pending.pop() {
+        let item = view.reference(loc);
+        if item.kind() == Kind::Crossing {
+            cells.push((loc, item.at(), view.crossing(item.at())));
+        } else if item.is_inner() {
+            let start = pending.len();
+            pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+            pending[start..].reverse();
+        }
+    }
+    cells
+}
+
+/// What pulling up came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pulled {
+    /// No part was heavy enough, or none had fan-out.
+    Nothing,
+    /// Root nodes have moved to the parent.
+    Nodes,
+    /// The parent needs room first. Nothing has changed.
+    ParentFull,
+}
+
+/// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
+/// parent is full.
+fn pull_up(view: View<'_>, parent: &mut Edit<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
+    let mut pulled = Pulled::Nothing;
+    loop {
+        let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
+        let Some((position, &part)) = heaviest else { return pulled };
+        if part.words <= PULL_ABOVE || !part.root.is_inner() {
+            return pulled;
+        }
+        let loose = Loose::read(view, part.root);
+        let weights: Vec<usize> =
+            loose.children().map(|(_, child)| measure(view, child).0).collect();
+        if loose.count() < 2
+            || parts.len() + loose.count() > MAX_ENTRIES
+            || weights.iter().any(|&words| words > SPINE_ABOVE)
+        {
+            return pulled;
+        }
+        let value_words = item_words(view, loose.value);
+        if loose.words() + loose.count() + value_words > parent.bump_room() {
+            return if pulled == Pulled::Nothing { Pulled::ParentFull } else { pulled };
+        }
+        let new_parts = pull_node(view, parent, &part, loose, &weights, key);
+        parts.splice(position..=position, new_parts);
+        pulled = Pulled::Nodes;
+    }
+}
+
+/// Moves one root node into the parent, which has the room, and returns the parts that
+/// its children have become.
+fn pull_node(
+    view: View<'_>,
+    parent: &mut Edit<'_>,
+    part: &Part,
+    mut loose: Loose,
+    weights: &[usize],
+    key: Key<'_>,
+) -> Vec<Part> {
+    let room = "the parent's room was counted";
+    // The child that the key goes to, or would stand behind.
+    let wanted = part.wanted.map(|from| {
+        let from = from + loose.prefix().len();
+        let byte = key.byte(from);
+        let rank = loose.children().take_while(|&(other, _)| Some(other) <= byte).count();
+        (rank.saturating_sub(1), from + 1)
+    });
+    let at = parent.take_for_good(loose.words()).expect(room);
+    let children: Vec<(u8, Ref)> = loose.children().collect();
+    let mut new_parts = Vec::with_capacity(children.len());
+    for (rank, &(_, child)) in children.iter().enumerate() {
+        let cell = parent.take_for_good(1).expect(room);
+        loose.set_child(rank, Ref::new(Kind::Crossing, cell));
+        if child.kind() == Kind::Crossing {
+            // The crossing itself moves up, and its target has a new owner.
+            parent.set(cell, view.word(child.at()));
+            continue;
+        }
+        let wanted = wanted.filter(|&(wanted, _)| wanted == rank).map(|(_, from)| from);
+        let words = weights[rank];
+        new_parts.push((rank, Part { cell, loc: part.loc, root: child, words, wanted }));
+    }
+    let value = std::mem::replace(&mut loose.value, Ref::NULL);
+    let node = loose.write(parent, at);
+    let head = Node::read(parent.view(), node);
+    if !value.is_null() {
+        copy_subtree(view, value, parent, head.value_loc(), &mut Vec::new()).expect(room);
+    }
+    parent.set_ref(part.loc, node);
+    parent.give(part.cell, 1);
+    new_parts.into_iter().map(|(rank, new)| Part { loc: head.child_loc(rank), ..new }).collect()
+}
+
+/// Gives each part a place in a table in which the places of `kept` are taken. The result
+/// begins with `kept`.
+fn place(parts: &[Part], kept: &[Placed]) -> Vec<Placed> {
+    let mut taken: Vec<usize> = kept.iter().map(|entry| entry.index).collect();
+    taken.sort_unstable();
+    let mut taken = taken.into_iter().peekable();
+    let mut index = 0;
+    let mut placed = kept.to_vec();
+    for part in parts {
+        while taken.next_if_eq(&index).is_some() {
+            index += 1;
+        }
+        placed.push(Placed { index, root: part.root });
+        index += 1;
+    }
+    placed
+}
+
+/// Points the parent's crossings to where the parts are now.
+fn relink(parent: &Edit<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
+    for (part, place) in parts.iter().zip(placed) {
+        parent.set(part.cell, Target { frame, entry: place.index as u16 }.pack());
+    }
+}
+
+/// How many parts at the side's end are best given to a neighbour with `live` words, and
+/// how uneven the two frames would then be.
+fn best_cut(parts: &[Part], kept: usize, live: usize, side: Side) -> Option<(usize, usize)> {
+    let total: usize = ENTRIES + kept + parts.iter().map(|part| part.words + 1).sum::<usize>();
+    let mut moved = 0;
+    let mut best = None;
+    for count in 1..parts.len() + usize::from(kept > 0) {
+        let index = if side == Side::Before { count - 1 } else { parts.len() - count };
+        moved += parts[index].words + 1;
+        let (stays, grows) = (total - moved, live + moved);
+        if grows > MOVE_LIMIT {
+            break;
+        }
+        if stays <= MOVE_LIMIT {
+            let imbalance = stays.abs_diff(grows);
+            if best.is_none_or(|(least, _)| imbalance < least) {
+                best = Some((imbalance, count));
+            }
+        }
+    }
+    best
+}
+
+/// How many parts stay when the others go to a fresh frame: half of the words, or, when
+/// insertions come in ascending order, all up to where they arrive.
+fn fresh_cut(parts: &[Part], kept: usize, ascending: usize) -> usize {
+    let total: usize = kept + parts.iter().map(|part| part.words + 1).sum::<usize>();
+    let least = usize::from(kept == 0);
+    if ascending >= ASCENDING
+        && let Some(wanted) = parts.iter().position(|part| part.wanted.is_some())
+    {
+        let right: usize = parts[wanted + 1..].iter().map(|part| part.words + 1).sum();
+        let cut = if right * 100 >= total * 8 { wanted + 1 } else { wanted };
+        return cut.clamp(least, parts.len() - 1);
+    }
+    let mut stays = kept;
+    let mut best = (usize::MAX, least);
+    for (count, part) in parts.iter().enumerate() {
+        if count >= least {
+            best = best.min((stays.abs_diff(total - stays), count));
+        }
+        stays += part.words + 1;
+    }
+    best.1
+}
+
+/// The deepest subtree of a spine that holds about half of its words: where its root is
+/// referred to, and the root.
+fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
+    let mut weights = vec![0u16; FRAME_WORDS];
+    // Post-order: a node's weight is known once those of its children are.
+    let mut pending = vec![(root, false)];
+    while let Some((item, done)) = pending.pop() {
+        let mut weight = item_words(view, item);
+        if item.is_inner() {
+            let node = Node::read(view, item);
+            let below = node
+                .children()
+                .map(|(_, loc)| view.reference(loc))
+                .chain((!node.value().is_null()).then_some(node.value()));
+            if !done {
+                pending.push((item, true));
+                pending.extend(below.map(|item| (item, false)));
+                continue;
+            }
+            weight += below.map(|item| usize::from(weights[item.at()])).sum::<usize>();
+        }
+        weights[item.at()] = weight as u16;
+    }
+    let total = usize::from(weights[root.at()]);
+    let mut best = None;
+    let mut at = root;
+    while at.is_inner() {
+        let node = Node::read(view, at);
+        let (loc, child) = node
+            .children()
+            .map(|(_, loc)| (loc, view.reference(loc)))
+            .filter(|(_, child)| child.kind() != Kind::Crossing)
+            .max_by_key(|(_, child)| weights[child.at()])?;
+        // A leaf or node of two words or more has room for the crossing.
+        best = Some((loc, child));
+        if usize::from(weights[child.at()]) * 2 <= total {
+            break;
+        }
+        at = child;
+    }
+    best
+}
+
+/// The frames that a frame's crossings lead to.
+pub(super) fn crossing_targets(view: View<'_>) -> Vec<u32> {
+    entries(view)
+        .flat_map(|(index, _)| crossings(view, index))
+        .map(|(_, _, target)| target.frame)
+        .collect()
+}

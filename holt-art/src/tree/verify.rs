@@ -1,0 +1,156 @@
+//! The structural invariants of trees and their pool, all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Tree;
+use crate::frame::Target;
+use crate::frame::check::{Outside, check};
+use crate::frame::copy::entries;
+use crate::pool::gate::Closed;
+use crate::pool::{FrameId, Pool};
+
+/// Something that must not be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The object: a frame's number, or a blob's number plus 2³².
+    pub object: u64,
+    /// What is wrong with it, in words.
+    pub what: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "object {:#x}: {}", self.object, self.what)
+    }
+}
+
+impl Pool {
+    /// Checks every frame and blob: that frames are sound, that every entry has exactly one
+    /// crossing, that all is reachable from `roots` and nothing else is there, and that
+    /// every slot is accounted for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::Art;
+    /// let map = Art::new()?;
+    /// map.put(b"k", b"v")?;
+    /// assert_eq!(map.verify(), []);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn verify(&self, _closed: &Closed<'_>, roots: &[FrameId]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |object: u64, what: String| faults.push(Fault { object, what });
+        let mut owners: BTreeMap<(u32, u16), usize> = BTreeMap::new();
+        let mut blobs: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut pending: Vec<u32> = roots.iter().map(|root| root.0).collect();
+        for root in roots {
+            *owners.entry((root.0, 0)).or_default() += 1;
+        }
+        let mut occupied = BTreeSet::new();
+        while let Some(number) = pending.pop() {
+            if !seen.insert(number) {
+                continue;
+            }
+            let Some(frame) = self.latch_now(number) else {
+                fault(u64::from(number), "it is referred to and does not exist".into());
+                continue;
+            };
+            let Outside { crossings, blobs: found } = match check(frame.view(), number) {
+                Ok(outside) => outside,
+                Err(what) => {
+                    fault(u64::from(number), what);
+                    continue;
+                }
+            };
+            occupied.extend(entries(frame.view()).map(|(index, _)| (number, index as u16)));
+            let root_only = roots.iter().any(|root| root.0 == number);
+            for (index, entry) in entries(frame.view()) {
+                if entry.root.is_null() && !(root_only && index == 0) {
+                    fault(u64::from(number), format!("entry {index} is empty"));
+                }
+            }
+            for Target { frame, entry } in crossings {
+                *owners.entry((frame, entry)).or_default() += 1;
+                pending.push(frame);
+            }
+            for (blob, length) in found {
+                *blobs.entry(blob).or_default() += 1;
+                if self.blobs.length(blob) != Some(length) {
+                    let object = crate::pool::blobs::BLOB_OBJECT | u64::from(blob);
+                    fault(object, format!("a leaf says that it has {length} bytes"));
+                }
+            }
+        }
+        for (&(frame, entry), &count) in &owners {
+            if count != 1 {
+                fault(u64::from(frame), format!("entry {entry} has {count} owners"));
+            }
+            if seen.contains(&frame) && !occupied.contains(&(frame, entry)) {
+                fault(u64::from(frame), format!("entry {entry} is referred to and not in use"));
+            }
+        }
+        for &(frame, entry) in &occupied {
+            if !owners.contains_key(&(frame, entry)) {
+                fault(u64::from(frame), format!("entry {entry} has no owner"));
+            }
+        }
+        self.verify_accounts(&seen, &blobs, &mut fault);
+        faults
+    }
+
+    /// That what is reachable is all there is.
+    fn verify_accounts(
+        &self,
+        frames: &BTreeSet<u32>,
+        blobs: &BTreeMap<u32, usize>,
+        fault: &mut impl FnMut(u64, String),
+    ) {
+        let account = self.account();
+        for frame in account.frames.difference(frames) {
+            fault(u64::from(*frame), "it cannot be reached".into());
+        }
+        if account.slots != account.frames.len() + account.preserved {
+            let (slots, frames, kept) = (account.slots, account.frames.len(), account.preserved);
+            fault(0, format!("{slots} slots are used by {frames} frames and {kept} images"));
+        }
+        let deferred: BTreeSet<u32> = self.blobs.deferred().into_iter().collect();
+        for number in self.blobs.numbers() {
+            let owners = blobs.get(&number).copied().unwrap_or(0);
+            if owners != usize::from(!deferred.contains(&number)) {
+                let object = crate::pool::blobs::BLOB_OBJECT | u64::from(number);
+                fault(object, format!("it has {owners} owners"));
+            }
+        }
+        for &number in blobs.keys() {
+            if !self.blobs.exists(number) {
+                let object = crate::pool::blobs::BLOB_OBJECT | u64::from(number);
+                fault(object, "it is referred to and does not exist".into());
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Number of records; cost by frames, not by records. Exact while nobody writes.
+    pub fn len(&self) -> u64 {
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![self.root];
+        let mut keys = 0;
+        while let Some(number) = pending.pop() {
+            if !seen.insert(number) {
+                continue;
+            }
+            let Some(frame) = self.pool.latch_now(number) else { continue };
+            keys += entries(frame.view()).map(|(_, entry)| entry.keys as u64).sum::<u64>();
+            pending.extend(super::split::crossing_targets(frame.view()));
+        }
+        keys
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.is_prefix_empty(b"").unwrap_or(false)
+    }
+}
