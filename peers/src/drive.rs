@@ -29,12 +29,20 @@ pub(crate) fn bench(options: &Options) -> Result<(), Failure> {
     for line in &options.left_out {
         eprintln!("bench: left out {line}");
     }
-    let record = run(options, &kinds)?;
+    let out = options.out_dir();
+    let stem = if options.is_quick() { "quick" } else { "record" };
+    // Read before the run, so that a report that cannot be added to is known at once.
+    let earlier = match options.merge {
+        true => Some(Record::read(&out.join(format!("{stem}.json")))?),
+        false => None,
+    };
+    let mut record = run(options, &kinds)?;
     if options.check {
         return report::check::compare(&record, &PathBuf::from("docs/bench/quick.json"));
     }
-    let out = options.out_dir();
-    let stem = if options.is_quick() { "quick" } else { "record" };
+    if let Some(earlier) = earlier {
+        record.add_to(earlier);
+    }
     report::write(&record, &out, stem)?;
     print!("{}", report::table::headline(&record));
     println!("\nthe whole report: {}", out.join(format!("{stem}.md")).display());

@@ -62,6 +62,10 @@ pub(crate) struct Options {
     /// the set is chosen by other options).
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Add to the report that lies there, in place of what it has of the same workloads, instead
+    /// of writing a new one.
+    #[arg(long)]
+    pub(crate) merge: bool,
     /// Seconds after which a process is given up.
     #[arg(long, default_value_t = 900)]
     pub(crate) timeout: u64,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::record::{Record, Row};
+use super::record::{Ratio, Record, Row};
 use crate::Failure;
 
 /// A ratio that has become worse.
@@ -10,26 +10,30 @@ use crate::Failure;
 struct Regression {
     place: String,
     before: f64,
-    now: f64,
-    noise: f64,
+    /// The ratio of the run, or nothing when it could no longer be measured.
+    now: Option<Ratio>,
 }
 
 /// Compares the ratios of a run with those recorded in a file; an error names every ratio that has
 /// become worse by more than the noise of the run.
 pub(crate) fn compare(run: &Record, recorded: &Path) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(recorded).map_err(|error| {
-        format!("{}: {error}; `cargo xtask bench --quick` records one", recorded.display())
-    })?;
-    let recorded: Record = serde_json::from_str(&text)?;
+    let recorded = Record::read(recorded)
+        .map_err(|error| format!("{error}; `cargo xtask bench --quick` records one"))?;
     let (compared, regressions) = regressions(run, &recorded);
     if compared == 0 {
         return Err("the run and the record have no ratio in common: nothing was checked".into());
     }
     for regression in &regressions {
-        println!(
-            "worse: {}: {:.2} of the best peer, recorded {:.2}, noise {:.2}",
-            regression.place, regression.now, regression.before, regression.noise
-        );
+        match &regression.now {
+            Some(now) => println!(
+                "worse: {}: {:.2} of {}, recorded {:.2}, noise {:.2}",
+                regression.place, now.value, now.peer, regression.before, now.noise
+            ),
+            None => println!(
+                "lost: {}: not measured any more, recorded {:.2}",
+                regression.place, regression.before
+            ),
+        }
     }
     println!("{compared} ratios compared, {} worse", regressions.len());
     match regressions.len() {
@@ -38,24 +42,23 @@ pub(crate) fn compare(run: &Record, recorded: &Path) -> Result<(), Failure> {
     }
 }
 
-/// How many ratios both have, and which of them have become worse.
+/// How many recorded ratios belong to workloads of the run, and which of them have become worse
+/// or could not be measured.
 fn regressions(run: &Record, recorded: &Record) -> (usize, Vec<Regression>) {
     let mut compared = 0;
     let mut found = Vec::new();
     for cell in &run.cells {
         let Some(before) = recorded.cells.iter().find(|other| cell.is(other)) else { continue };
-        for row in &cell.rows {
-            let matching = before.rows.iter().find(|other| other.op == row.op);
-            let (Some(now), Some(then)) = (row.ratio(), matching.and_then(Row::ratio)) else {
-                continue;
-            };
+        for row in &before.rows {
+            let Some(then) = row.ratio() else { continue };
+            let matching = cell.rows.iter().find(|other| other.op == row.op);
+            let now = matching.and_then(Row::ratio);
             compared += 1;
-            if now.value > then.value + now.noise {
+            if now.as_ref().is_none_or(|now| now.value > then.value + now.noise) {
                 found.push(Regression {
                     place: format!("{}: {}", cell.title(), row.op),
                     before: then.value,
-                    now: now.value,
-                    noise: now.noise,
+                    now,
                 });
             }
         }
@@ -98,6 +101,15 @@ mod tests {
         assert_eq!(found(&[45.0, 53.0, 57.0]), 0, "within the noise of the run");
         assert_eq!(found(&[60.0, 61.0, 59.0]), 1);
         assert_eq!(found(&[30.0, 31.0, 29.0]), 0, "better is no regression");
+    }
+
+    #[test]
+    fn a_figure_that_can_no_longer_be_measured_is_a_regression() {
+        let mut run = record(&[50.0]);
+        run.cells[0].fail(OURS, "it panicked");
+        let (compared, found) = regressions(&run, &record(&[50.0]));
+        assert_eq!(compared, 1);
+        assert_eq!(found[0].now, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! for, so that a record can be judged again later.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use crate::Failure;
 use crate::cell::Outcome;
 use crate::engines::OURS;
 use crate::machine::Machine;
+use crate::operations::Operation;
 use crate::options::Cell;
 
 /// Everything that a run found.
@@ -200,6 +202,20 @@ fn row<'a>(rows: &'a mut Vec<Row>, op: &str, unit: &str) -> &'a mut Row {
     &mut rows[place]
 }
 
+/// Where an operation stands in a table: single operations and mixes as they are measured, between
+/// the two ways of loading; others as they come.
+fn order_of(op: &str) -> usize {
+    let measured = Operation::CORE.iter().chain(&Operation::YCSB);
+    match op {
+        "load, random" => 0,
+        "load, ordered" => usize::MAX,
+        op => measured
+            .map(|operation| operation.name())
+            .position(|name| name == op)
+            .map_or(usize::MAX - 1, |place| place + 1),
+    }
+}
+
 impl CellRecord {
     /// A cell of which nothing is known yet.
     pub(crate) fn new(cell: &Cell) -> Self {
@@ -232,6 +248,8 @@ impl CellRecord {
                 entry.rounds.clear();
             }
         }
+        // An engine that refuses an operation tells it later than those that have it.
+        self.rows.sort_by_key(|row| order_of(&row.op));
         if !outcome.quantiles.is_empty() {
             let place = match self.quantiles.iter().position(|(name, _)| name == engine) {
                 Some(place) => place,
@@ -271,6 +289,12 @@ impl CellRecord {
             == (&other.workload, &other.shape, other.size, &other.mode)
     }
 
+    /// In how many rounds it was measured.
+    pub(crate) fn rounds(&self) -> usize {
+        let entries = self.rows.iter().flat_map(|row| &row.entries);
+        entries.map(|entry| entry.rounds.len()).max().unwrap_or(0)
+    }
+
     /// The cell in words.
     pub(crate) fn title(&self) -> String {
         format!("{}, {}, {} keys, {}", self.workload, self.shape, grouped(self.size), self.mode)
@@ -295,6 +319,35 @@ impl Record {
     pub(crate) fn add_raw(&mut self, outcome: &Outcome) {
         for figure in &outcome.figures {
             row(&mut self.raw, &figure.op, &figure.unit).entry_mut("raw").rounds.push(figure.value);
+        }
+    }
+
+    /// Reads a record that was kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file is missing or holds no record.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+    }
+
+    /// Keeps what an earlier record has beside this one: its cells that this run did not measure
+    /// again, and its engines that this run left out, each in the earlier order.
+    pub(crate) fn add_to(&mut self, earlier: Self) {
+        let newer = std::mem::take(&mut self.cells);
+        self.cells = earlier.cells;
+        for cell in newer {
+            match self.cells.iter_mut().find(|old| old.is(&cell)) {
+                Some(old) => *old = cell,
+                None => self.cells.push(cell),
+            }
+        }
+        for (engine, version) in earlier.versions {
+            if !self.versions.iter().any(|(name, _)| *name == engine) {
+                self.versions.push((engine, version));
+            }
         }
     }
 
@@ -371,6 +424,57 @@ pub(crate) mod tests {
         assert_eq!(row_of(&[("fast", &[1.0])]).ratio(), None);
         assert_eq!(row_of(&[(OURS, &[1.0])]).ratio(), None);
         assert_eq!(row_of(&[(OURS, &[]), ("fast", &[1.0])]).ratio(), None);
+    }
+
+    #[test]
+    fn an_earlier_record_keeps_what_was_not_measured_again() {
+        let cell = |shape: &str, size, figure: f64| CellRecord {
+            workload: "core".to_owned(),
+            shape: shape.to_owned(),
+            size,
+            mode: "memory".to_owned(),
+            rows: vec![row_of(&[(OURS, &[figure])])],
+            failures: Vec::new(),
+            quantiles: Vec::new(),
+        };
+        let record = |cells| Record {
+            machine: Machine::default(),
+            versions: Vec::new(),
+            settings: Settings { rounds: 1, budget_ms: 1, cache_mib: 1, seed: 1 },
+            left_out: Vec::new(),
+            raw: Vec::new(),
+            cells,
+        };
+        let mut newer = record(vec![cell("fs", 5, 2.0), cell("kv", 7, 3.0)]);
+        newer.add_to(record(vec![cell("kv", 5, 1.0), cell("fs", 5, 1.0)]));
+        let found: Vec<(String, f64)> = newer
+            .cells
+            .iter()
+            .map(|cell| (cell.title(), cell.rows[0].entries[0].rounds[0]))
+            .collect();
+        let expected = [("kv, 5", 1.0), ("fs, 5", 2.0), ("kv, 7", 3.0)]
+            .map(|(name, figure)| (format!("core, {name} keys, memory"), figure));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn rows_keep_their_order_when_an_engine_refuses_some() {
+        let mut cell = CellRecord::new(&Cell {
+            workload: crate::workloads::Workload::Core,
+            shape: crate::shapes::Shape::Kv,
+            size: 1,
+            mode: crate::engine::Mode::Memory,
+        });
+        let mut outcome = Outcome::default();
+        for op in ["load, random", "get (hit)", "put (overwrite)", "load, ordered"] {
+            outcome.figure(op, "ns", 1.0);
+        }
+        outcome.refuse("list 8 groups", "not there");
+        cell.add("a", &outcome);
+        let ops: Vec<&str> = cell.rows.iter().map(|row| row.op.as_str()).collect();
+        let expected =
+            ["load, random", "get (hit)", "list 8 groups", "put (overwrite)", "load, ordered"];
+        assert_eq!(ops, expected);
     }
 
     #[test]

@@ -126,6 +126,9 @@ pub(crate) fn page(record: &Record, charts: &str) -> String {
 /// One workload: a table and what is missing from it.
 fn section(cell: &CellRecord, record: &Record, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n", cell.title());
+    if cell.rounds() != record.settings.rounds {
+        let _ = writeln!(out, "Rounds: {}.\n", cell.rounds());
+    }
     let engines: Vec<&str> = record
         .versions
         .iter()

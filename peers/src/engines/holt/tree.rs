@@ -66,9 +66,8 @@ impl Session for Handle<'_> {
     }
 
     fn scan(&mut self, from: &[u8], want: Want, visit: Visit<'_>) -> Result<(), Failure> {
-        let start = |from: &[u8]| {
-            self.0.scan(Scan::range(from.to_vec()..).keys_only(want == Want::Keys))
-        };
+        let start =
+            |from: &[u8]| self.0.scan(Scan::range(from.to_vec()..).keys_only(want == Want::Keys));
         let mut target = Vec::new();
         let mut cursor = start(from);
         while let Some(entry) = cursor.next_ref()? {
