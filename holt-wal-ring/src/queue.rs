@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::sync::{self, Arc, AtomicU32, Ordering, Thread};
+use crate::sync::{Arc, AtomicU32, Ordering, Parker};
 
 /// The address that stands for "nobody waits": no record ends there, because addresses are multiples of 8.
 pub(crate) const NOBODY: u64 = u64::MAX;
@@ -33,7 +33,7 @@ pub(crate) enum Signal {
 /// One parked thread and the one word that tells it to go on.
 #[derive(Debug)]
 pub(crate) struct Sleeper {
-    thread: Thread,
+    parker: Parker,
     /// 0, then a [`Signal`]; stored once, by the waker that took the sleeper out of its queue.
     signal: AtomicU32,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Sleeper {
 impl Sleeper {
     /// A sleeper for the calling thread.
     pub(crate) fn new() -> Arc<Sleeper> {
-        Arc::new(Sleeper { thread: sync::current(), signal: AtomicU32::new(0) })
+        Arc::new(Sleeper { parker: Parker::new(), signal: AtomicU32::new(0) })
     }
 
     /// Ends the sleep. The caller has taken the sleeper out of its queue.
@@ -49,7 +49,7 @@ impl Sleeper {
         // E6: releases what the waker saw, above all the granter's view of `drained`, to the sleeper
         // (`Sleeper::signal`).
         self.signal.store(signal as u32, Ordering::Release);
-        self.thread.unpark();
+        self.parker.unpark();
     }
 
     /// The signal, if it has come.
@@ -72,7 +72,7 @@ impl Sleeper {
             if let Some(signal) = self.signal() {
                 return signal;
             }
-            sync::park();
+            self.parker.park();
         }
     }
 
@@ -83,7 +83,7 @@ impl Sleeper {
             if signal.is_some() || Instant::now() >= deadline {
                 return signal;
             }
-            sync::park_until(deadline);
+            self.parker.park_until(deadline);
         }
     }
 }

@@ -19,15 +19,36 @@ mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
-    pub(crate) use std::thread::{Thread, current, park};
 
     /// Rounds of checking before a waiter parks. A round is one check and one pause of the processor,
     /// some tens of nanoseconds, so the whole spin is shorter than one park and unpark.
     pub(crate) const SPINS: usize = 64;
 
-    /// Parks until unparked or until `deadline`; may wake without reason.
-    pub(crate) fn park_until(deadline: Instant) {
-        std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+    /// Where the thread that made it parks. It may wake without reason, so what it waits for is written elsewhere.
+    #[derive(Debug)]
+    pub(crate) struct Parker {
+        thread: std::thread::Thread,
+    }
+
+    impl Parker {
+        pub(crate) fn new() -> Parker {
+            Parker { thread: std::thread::current() }
+        }
+
+        /// Parks the calling thread, which made this, until unparked.
+        pub(crate) fn park(&self) {
+            std::thread::park();
+        }
+
+        /// As `park`, but not beyond `deadline`.
+        pub(crate) fn park_until(&self, deadline: Instant) {
+            std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+
+        /// Ends the present or the next `park`.
+        pub(crate) fn unpark(&self) {
+            self.thread.unpark();
+        }
     }
 
     /// Stands where loom tracks byte accesses; an ordinary build tracks nothing.
@@ -65,18 +86,46 @@ mod modelled {
     use std::time::Instant;
 
     use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
+    use loom::sync::Condvar;
 
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
-    pub(crate) use loom::thread::{Thread, current, park};
 
     /// Spinning adds no behaviour that parking lacks, only interleavings.
     pub(crate) const SPINS: usize = 0;
 
-    /// Models know no clock: parks until unparked, whatever the deadline.
-    pub(crate) fn park_until(_deadline: Instant) {
-        park();
+    /// Where the thread that made it parks.
+    ///
+    /// Not loom's own `park`, whose `unpark` also frees a thread that is blocked at a lock just then and so breaks the model.
+    #[derive(Debug)]
+    pub(crate) struct Parker {
+        token: Mutex<bool>,
+        given: Condvar,
+    }
+
+    impl Parker {
+        pub(crate) fn new() -> Parker {
+            Parker { token: Mutex::new(false), given: Condvar::new() }
+        }
+
+        pub(crate) fn park(&self) {
+            let mut token = super::lock(&self.token);
+            while !*token {
+                token = self.given.wait(token).unwrap();
+            }
+            *token = false;
+        }
+
+        /// Models know no clock: parks until unparked, whatever the deadline.
+        pub(crate) fn park_until(&self, _deadline: Instant) {
+            self.park();
+        }
+
+        pub(crate) fn unpark(&self) {
+            *super::lock(&self.token) = true;
+            self.given.notify_one();
+        }
     }
 
     /// One tracked cell a granule.
