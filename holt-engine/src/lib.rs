@@ -1,1 +1,90 @@
-//! (skeleton)
+//! Holt: an embedded, crash-safe store for path-shaped metadata.
+//!
+//! **The problem.** File paths, object names, catalogue entries and tenants' namespaces are keys that
+//! share long prefixes, are listed one level at a time, and come in great numbers with small values.
+//! A program that keeps them wants what a file system gives, order, listing and safety from crashes,
+//! without a server and at the speed of memory.
+//!
+//! **The mechanism.** Keys live in an adaptive radix tree whose cost follows the length of the path
+//! and not the number of keys ([`holt_art`]). Every write gets its place in a log at the moment at
+//! which it is applied; a lock-free ring and group commit bring the log to disk
+//! ([`holt_journal`]). Checkpoints write changed frames beside the old ones and commit with one
+//! record, while reading and writing go on. Opening is the newest checkpoint and what the log holds
+//! beyond it.
+//!
+//! **Vocabulary.**
+//!
+//! - A [`Db`] is a directory on disk, open in this process. It holds any number of trees over one log.
+//! - A [`Tree`] is an ordered map from keys to values, both strings of bytes.
+//! - A [`Version`] names the write that a value comes from: unique and increasing for the life of the
+//!   database.
+//! - The [`Durability`] of a write says what the write has survived when it returns.
+//! - A [`Scan`] reads many keys in order; rolled up at a delimiter it lists like a directory.
+//! - A [`Checkpoint`] makes opening fast and gives log space back; it changes nothing else.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), holt_engine::Error> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("files.holt");
+//! let db = holt_engine::Db::open(&path)?;
+//! let files = db.default_tree();
+//! files.put(b"usr/bin/env", b"48 KiB")?;
+//! files.put(b"usr/lib/libc.so.6", b"2 MiB")?;
+//! files.put(b"usr/motd", b"1 KiB")?;
+//!
+//! assert_eq!(files.get(b"usr/motd")?.as_deref(), Some(&b"1 KiB"[..]));
+//! for entry in files.prefix("usr/").delimiter("/") {
+//!     println!("{}", String::from_utf8_lossy(entry?.name())); // usr/bin/, usr/lib/, usr/motd
+//! }
+//! db.close()?; // everything is on stable storage
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Trade-offs
+//!
+//! - All keys and values are in memory, beside being on disk: what is opened has to fit.
+//! - One process at a time writes to a database.
+//! - Reads never wait for writes, and see each write whole or not at all. A scan is no snapshot:
+//!   it may see a part of what is written while it runs.
+//!
+//! # Features
+//!
+//! - `cli`: builds the `holt` command. Off by default, so that the library stays small.
+
+#![forbid(unsafe_code)]
+
+mod background;
+mod catalog;
+mod checkpoint;
+mod core;
+mod db;
+mod error;
+mod meta;
+mod open;
+mod options;
+mod range;
+mod replay;
+mod scan;
+mod stats;
+mod sync;
+mod tree;
+mod verify;
+
+pub use catalog::MAX_TREE_NAME;
+pub use checkpoint::Checkpoint;
+pub use db::Db;
+pub use error::{Error, Holder};
+pub use holt_art::{MAX_KEY, MAX_VALUE, Version};
+pub use holt_journal::disk;
+pub use options::{Create, Durability, Options};
+pub use range::KeyRange;
+pub use scan::{Entries, Entry, Scan};
+pub use stats::Stats;
+pub use tree::Tree;
+pub use verify::{Fault, Report, verify, verify_on};
+
+// The tree, the log and the engine agree on what a key and a value are.
+const _: () = assert!(holt_codec::MAX_KEY == MAX_KEY && holt_codec::MAX_VALUE == MAX_VALUE);

@@ -152,22 +152,31 @@ fn wrap_and_reuse_of_the_same_bytes() {
 
 #[test]
 fn permits_cross_and_bytes_are_reused_by_who_did_not_see_them_drained() {
-    explore("permits_cross", Some(2), || {
+    explore("permits_cross", Some(4), || {
         let (ring, mut consumer) = Ring::new(64, 0).unwrap();
-        let twice = spawn(&ring, |ring| {
-            append(ring, 1, 32);
-            append(ring, 2, 32);
-        });
         let late = spawn(&ring, |ring| {
             let permit = ring.acquire(32).unwrap();
-            // Here the other thread may acquire, after a drain, the right to bytes that this one then gets.
+            // Here the other thread may drain, acquire the right to bytes that this one then gets, and reserve.
             let mut record = permit.reserve();
             record.put_bytes(3, 32);
             record.publish();
         });
-        let log = drain_all(&mut consumer, 96);
-        twice.join().unwrap();
+        let mut log = Vec::new();
+        append(&ring, 1, 32);
+        let permit = loop {
+            drain(&mut consumer, &mut log);
+            match ring.try_acquire(32) {
+                Ok(permit) => break permit,
+                // The other has reserved first and not published yet.
+                Err(full) => assert_eq!(full, Error::Full),
+            }
+            assert!(consumer.wait_published(None));
+        };
+        let mut record = permit.reserve();
+        record.put_bytes(2, 32);
+        record.publish();
         late.join().unwrap();
+        drain(&mut consumer, &mut log);
         assert_conserved(&ring, &log, &[(1, 32), (2, 32), (3, 32)]);
     });
 }
@@ -228,12 +237,26 @@ fn backpressure_parks_and_wakes_every_producer() {
 fn backpressure_ends_when_a_permit_is_returned() {
     explore("backpressure_ends_when_a_permit_is_returned", None, || {
         let (ring, mut consumer) = Ring::new(64, 0).unwrap();
-        let unused = spawn(&ring, |ring| drop(ring.acquire(40).unwrap()));
-        let used = spawn(&ring, |ring| append(ring, 1, 40));
-        unused.join().unwrap();
-        used.join().unwrap();
+        let unused = ring.acquire(40).unwrap();
+        let producer = spawn(&ring, |ring| append(ring, 1, 40));
+        drop(unused);
+        assert_eq!(producer.join().unwrap(), 0);
         let log = drain_all(&mut consumer, 40);
         assert_conserved(&ring, &log, &[(1, 40)]);
+    });
+}
+
+#[test]
+fn backpressure_ends_when_the_ring_is_drained() {
+    explore("backpressure_ends_when_the_ring_is_drained", None, || {
+        let (ring, mut consumer) = Ring::new(64, 0).unwrap();
+        append(&ring, 1, 40);
+        let producer = spawn(&ring, |ring| append(ring, 2, 40));
+        let mut log = Vec::new();
+        drain(&mut consumer, &mut log);
+        assert_eq!(producer.join().unwrap(), 40);
+        drain(&mut consumer, &mut log);
+        assert_conserved(&ring, &log, &[(1, 40), (2, 40)]);
     });
 }
 

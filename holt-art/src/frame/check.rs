@@ -52,8 +52,9 @@ pub(crate) fn check(view: View<'_>, number: u32) -> Result<Outside, String> {
     if view.number() != number {
         return Err(format!("it says that it is frame {}", view.number()));
     }
-    if view.word(IDENTITY) >> 32 != FRAME_FORMAT {
-        return Err(format!("format {} is not {FRAME_FORMAT}", view.word(IDENTITY) >> 32));
+    let format = view.word(IDENTITY) >> 32 & 0xFFFF;
+    if format != FRAME_FORMAT {
+        return Err(format!("format {format} is not {FRAME_FORMAT}"));
     }
     let first = ENTRIES + counters.entries;
     if counters.used > FRAME_WORDS || first > counters.used {

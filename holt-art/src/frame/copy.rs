@@ -7,7 +7,7 @@
 use super::build::item_words;
 use super::edit::{Edit, NoRoom};
 use super::node::Node;
-use super::{Entry, Loc, Ref, View, Words};
+use super::{Entry, Loc, Nature, Ref, View, Words};
 
 /// A reusable list of what is still to be copied, so that depth costs no stack.
 pub(crate) type Pending = Vec<(Ref, Loc)>;
@@ -109,11 +109,11 @@ pub(crate) fn build(
     from: View<'_>,
     placed: &[Placed],
     to: &Words,
-    number: u32,
+    nature: Nature,
     table: usize,
 ) -> Result<(), NoRoom> {
     let table = placed.iter().map(|entry| entry.index + 1).max().unwrap_or(0).max(table);
-    Edit::format(to, number, table);
+    Edit::format(to, nature, table);
     append(from, placed, to)
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     COUNTERS, Counters, ENTRIES, Entry, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES,
-    IDENTITY, Loc, MIN_ENTRIES, Ref, View, Words,
+    IDENTITY, Loc, MIN_ENTRIES, Nature, Ref, View, Words,
 };
 use crate::sync::Ordering;
 
@@ -49,7 +49,7 @@ impl<'f> Edit<'f> {
     }
 
     /// Makes an empty frame of `words`, with an entry table of `entries`.
-    pub(crate) fn format(words: &Words, number: u32, entries: usize) {
+    pub(crate) fn format(words: &Words, nature: Nature, entries: usize) {
         let entries = entries.max(MIN_ENTRIES);
         let used = ENTRIES + entries;
         let set = |at: usize, word: u64| {
@@ -59,8 +59,11 @@ impl<'f> Edit<'f> {
         for at in FREE_HEADS..used {
             set(at, 0);
         }
-        set(COUNTERS, Counters { used, live: used, entries, ascending: 0 }.pack());
-        set(IDENTITY, u64::from(number) | FRAME_FORMAT << 32);
+        set(COUNTERS, Counters { used, live: used, entries, ascending: nature.ascending }.pack());
+        set(
+            IDENTITY,
+            u64::from(nature.number) | FRAME_FORMAT << 32 | u64::from(nature.level) << 48,
+        );
     }
 
     #[inline]
@@ -222,13 +225,6 @@ impl<'f> Edit<'f> {
             }
         }
         None
-    }
-
-    /// Sets the score of ascending insertions.
-    pub(crate) fn set_ascending(words: &Words, ascending: usize) {
-        let counters = Counters { ascending, ..View::new(words).counters() };
-        // Relaxed: published by the release of the latch.
-        words[COUNTERS].store(counters.pack(), Ordering::Relaxed);
     }
 
     /// Puts `entry` into the table at `index`, outside the counters of this edit's entry.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! word 0        used (first word never handed out) | live words | entries in the table | ascending-insert score
-//! word 1        frame number (32) | format of the frame (16) | 0
+//! word 1        frame number (32) | format of the frame (16) | level (16)
 //! words 2..10   heads of the free lists of 1…32 words, one lane each
 //! words 10..    entry table, one word an entry: root ref | live words | keys | 1 when in use
 //! then          nodes and leaves, handed out upwards from `used`
@@ -189,6 +189,18 @@ impl Target {
     }
 }
 
+/// What a frame is, apart from its content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Nature {
+    /// The frame's number.
+    pub(crate) number: u32,
+    /// How many kinds of frames are below it, roughly: 0 for frames of leaves. Only a
+    /// guide for where things are put; nothing depends on it being exact.
+    pub(crate) level: u16,
+    /// See [`Counters::ascending`].
+    pub(crate) ascending: usize,
+}
+
 /// The counters of a frame, word 0 unpacked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Counters {
@@ -280,6 +292,15 @@ impl<'a> View<'a> {
     /// The number of the frame, as written in it.
     pub(crate) fn number(self) -> u32 {
         self.word(IDENTITY) as u32
+    }
+
+    /// What the frame is.
+    pub(crate) fn nature(self) -> Nature {
+        Nature {
+            number: self.number(),
+            level: (self.word(IDENTITY) >> 48) as u16,
+            ascending: self.counters().ascending,
+        }
     }
 
     /// Entry `entry`; one that is not in use when the table is shorter.

@@ -5,7 +5,7 @@ use super::books::Preserved;
 use super::latch::{LatchRef, NO_SLOT, Observed};
 use crate::error::Error;
 use crate::frame::edit::Edit;
-use crate::frame::{MIN_ENTRIES, View, Words};
+use crate::frame::{MIN_ENTRIES, Nature, View, Words};
 use crate::sync::{Ordering, lock};
 
 /// Exclusive access to one frame. Dropping it gives the latch back; when the frame
@@ -26,7 +26,7 @@ impl<'p> Latched<'p> {
     }
 
     /// Makes a frame that nobody refers to yet, empty and latched.
-    pub(super) fn create(pool: &'p Pool) -> Result<Self, Error> {
+    pub(super) fn create(pool: &'p Pool, level: u16) -> Result<Self, Error> {
         let slot = pool.take_slot()?;
         let Some(number) = lock(&pool.books).take_frame() else {
             lock(&pool.books).give_slot(slot);
@@ -35,7 +35,8 @@ impl<'p> Latched<'p> {
         let seen = pool.latch(number).expect("the books give numbers of the table").acquire();
         // Release: partner of the acquire in `Cut`'s scan of the table.
         pool.epoch_of(number).store(pool.epoch(), Ordering::Release);
-        Edit::format(pool.words(slot), number, MIN_ENTRIES);
+        let nature = Nature { number, level, ascending: 0 };
+        Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         Ok(Self { pool, number, seen, slot, changed: true })
     }
 

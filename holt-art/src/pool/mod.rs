@@ -158,7 +158,7 @@ impl Pool {
     ///
     /// [`Error::PoolFull`].
     pub fn create_tree(self: &Arc<Self>, _pass: &Pass<'_>) -> Result<Tree, Error> {
-        let root = self.new_frame()?;
+        let root = self.new_frame(0)?;
         Edit::set_entry(
             root.words(),
             0,
@@ -283,9 +283,9 @@ impl Pool {
         Some(Latched::new(self, number, seen))
     }
 
-    /// A new, empty frame, latched.
-    pub(crate) fn new_frame(&self) -> Result<Latched<'_>, Error> {
-        Latched::create(self)
+    /// A new, empty frame of the level, latched.
+    pub(crate) fn new_frame(&self, level: u16) -> Result<Latched<'_>, Error> {
+        Latched::create(self, level)
     }
 
     /// Takes a slot to be filled.

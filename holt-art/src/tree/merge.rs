@@ -61,25 +61,30 @@ impl Tree {
             parent.writable()?;
             frame.writable()?;
             let spare = Spare::take(&self.pool)?;
-            let mut edit = parent.edit(above.entry);
-            if edit.bump_room() < words {
+            if FRAME_WORDS - parent.view().counters().used < words {
                 return Ok(false);
             }
             let mut pending = Vec::new();
             for part in run.parts() {
+                let mut edit = parent.edit(part.owner);
                 copy_subtree(frame.view(), part.root, &mut edit, part.loc, &mut pending)
                     .expect("the parent's room was counted");
                 edit.give(part.cell, 1);
+                edit.finish();
             }
             settle(frame, &[], run.kept(), None, spare);
-            edit.finish();
             return Ok(true);
         }
-        for number in run.neighbours().into_iter().flatten() {
+        let level = frame.view().nature().level;
+        for number in run.peers(&self.pool, level).into_iter().flatten() {
             let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
                 continue;
             };
-            if number == step.frame || self.pool.view(seen).counters().live + words > TOGETHER {
+            let theirs = self.pool.view(seen).nature().level;
+            if theirs != frame.view().nature().level || number == step.frame {
+                continue;
+            }
+            if self.pool.view(seen).counters().live + words > TOGETHER {
                 continue;
             }
             let Some(mut neighbour) = self.pool.latch_at(number, seen) else { continue };
@@ -87,10 +92,8 @@ impl Tree {
             frame.writable()?;
             neighbour.writable()?;
             let mut spare = Spare::take(&self.pool)?;
-            let edit = parent.edit(above.entry);
-            spare.move_to_neighbour(frame.view(), run.parts(), neighbour, &edit);
+            spare.move_to_neighbour(frame.view(), run.parts(), neighbour, &parent);
             settle(frame, &[], run.kept(), None, spare);
-            edit.finish();
             return Ok(true);
         }
         Ok(false)

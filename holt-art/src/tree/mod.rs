@@ -8,6 +8,7 @@ mod path;
 mod put;
 mod remove;
 pub(crate) mod scan;
+mod sink;
 mod split;
 pub(crate) mod verify;
 mod walker;

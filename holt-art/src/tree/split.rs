@@ -17,7 +17,7 @@ use crate::frame::copy::{Placed, append, build, copy_subtree, entries, measure};
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::node::Node;
-use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View};
 use crate::pool::{Latched, Pool};
 
 /// A frame with at most this share of live words gains enough by compaction.
@@ -31,6 +31,10 @@ const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// A node with a child heavier than this is next to a spine: pulling it up would leave
 /// the frame as full as it was.
 const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
+/// Sinking that frees less than this does not spare the split.
+const WORTH_SINKING: usize = FRAME_WORDS / 16;
+/// What stays in a frame of ascending insertions fills it up to this.
+const FULL: usize = FRAME_WORDS * 97 / 100;
 /// Entries that a frame may have after pulling up.
 const MAX_ENTRIES: usize = 1024;
 /// Score from which insertions count as ascending.
@@ -39,7 +43,9 @@ const ASCENDING: usize = 8;
 /// An entry of the frame being split, owned by a crossing of the latched parent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Offset of that crossing's cell in the parent.
+    /// The entry of the parent in which that crossing is.
+    pub(super) owner: usize,
+    /// Offset of the crossing's cell in the parent.
     pub(super) cell: usize,
     /// Where the reference to the cell is stored in the parent.
     pub(super) loc: Loc,
@@ -51,60 +57,78 @@ pub(super) struct Part {
 
 /// The entries of the frame, as the latched parent sees them.
 pub(super) struct Run {
-    /// Neighbouring entries, in key order, among them the one that needs room.
+    /// Those that the parent owns, in key order, among them the one that needs room.
     parts: Vec<Part>,
     /// All other entries; they keep their places in the table.
     kept: Vec<Placed>,
     kept_words: usize,
-    /// The frames before and behind the run.
-    neighbours: [Option<u32>; 2],
-    /// Whether the parent's entry has no crossing beside those of the run.
-    alone: bool,
+    /// The frames that the parent's crossings lead to, in order.
+    frames: Vec<u32>,
+    /// From the first of these crossings that leads to the frame to behind the last.
+    range: std::ops::Range<usize>,
+    /// The parent and the frame.
+    numbers: [u32; 2],
 }
 
 impl Run {
-    /// The run around the crossing through which the descent went; `None` when the
-    /// parent has no such crossing.
+    /// The entries of the frame of `step` that the latched parent owns; `None` when the
+    /// parent has no crossing to the one that the descent went through.
+    ///
+    /// All crossings of the parent count, entry after entry in the order of its table,
+    /// which is nearly that of the keys. Crossings to frames of other levels may stand in
+    /// between.
     pub(super) fn find(
         parent: View<'_>,
         view: View<'_>,
         above: &Step,
         step: &Step,
     ) -> Option<Self> {
-        let cells = crossings(parent, above.entry);
+        let mut cells = Vec::new();
+        for (owner, _) in entries(parent) {
+            crossings(parent, owner, &mut cells);
+        }
         let here = Target { frame: step.frame, entry: step.entry as u16 };
-        let position = cells.iter().position(|(_, _, target)| *target == here)?;
-        let elsewhere = |cell: &(Loc, usize, Target)| cell.2.frame != step.frame;
-        let first = cells[..position].iter().rposition(elsewhere).map_or(0, |at| at + 1);
-        let behind =
-            cells[position..].iter().position(elsewhere).map_or(cells.len(), |at| position + at);
-        let mut in_run = vec![false; view.counters().entries];
-        let parts = cells[first..behind]
-            .iter()
-            .map(|&(loc, cell, target)| {
-                let index = usize::from(target.entry);
-                if let Some(flag) = in_run.get_mut(index) {
-                    *flag = true;
-                }
-                let Entry { root, words, .. } = view.entry(index);
-                let wanted = (target == here).then_some(above.site.from);
-                Part { cell, loc, root, words, wanted }
-            })
-            .collect();
-        let others = || entries(view).filter(|&(index, _)| !in_run[index]);
-        let neighbour = |cell: Option<&(Loc, usize, Target)>| {
-            cell.map(|cell| cell.2.frame).filter(|&number| number != above.frame)
+        let ours = |cell: &Cell| cell.target.frame == step.frame;
+        let (first, last) = (cells.iter().position(ours)?, cells.iter().rposition(ours)?);
+        let mut owned = vec![false; view.counters().entries];
+        let mut parts = Vec::new();
+        for &Cell { owner, loc, at, target } in cells.iter().filter(|cell| ours(cell)) {
+            let index = usize::from(target.entry);
+            *owned.get_mut(index)? = true;
+            let Entry { root, words, .. } = view.entry(index);
+            let wanted = (target == here).then_some(above.site.from);
+            parts.push(Part { owner, cell: at, loc, root, words, wanted });
+        }
+        let others = || entries(view).filter(|&(index, _)| !owned[index]);
+        let kept = others().map(|(index, e)| Placed { index, root: e.root }).collect();
+        let kept_words = others().map(|(_, e)| e.words + 1).sum();
+        let frames = cells.iter().map(|cell| cell.target.frame).collect();
+        let numbers = [above.frame, step.frame];
+        Some(Self { parts, kept, kept_words, frames, range: first..last + 1, numbers })
+    }
+
+    /// The frames of `level` whose crossings stand nearest to the run: before and behind
+    /// it, or else in its midst. Levels are read without a latch, so they are a guess.
+    pub(super) fn peers(&self, pool: &Pool, level: u16) -> [Option<u32>; 2] {
+        let mut asked: Option<(u32, bool)> = None;
+        let mut peer = |&number: &u32| {
+            if self.numbers.contains(&number) {
+                return None;
+            }
+            let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
+            let answer = known.unwrap_or_else(|| {
+                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                seen.is_some_and(|seen| pool.view(seen).nature().level == level)
+            });
+            asked = Some((number, answer));
+            answer.then_some(number)
         };
-        Some(Self {
-            parts,
-            kept: others().map(|(index, e)| Placed { index, root: e.root }).collect(),
-            kept_words: others().map(|(_, e)| e.words + 1).sum(),
-            neighbours: [
-                neighbour(first.checked_sub(1).map(|at| &cells[at])),
-                neighbour(cells.get(behind)),
-            ],
-            alone: first == 0 && behind == cells.len(),
-        })
+        let before = self.frames[..self.range.start].iter().rev().find_map(&mut peer);
+        let behind = self.frames[self.range.end..].iter().find_map(&mut peer);
+        if before.is_none() && behind.is_none() {
+            return [None, self.frames[self.range.clone()].iter().find_map(&mut peer)];
+        }
+        [before, behind]
     }
 }
 
@@ -117,13 +141,9 @@ impl Run {
         &self.kept
     }
 
-    pub(super) fn neighbours(&self) -> [Option<u32>; 2] {
-        self.neighbours
-    }
-
-    /// Whether the parent has no other frame beside the run's.
+    /// Whether the parent has no other frame below it.
     pub(super) fn is_alone(&self) -> bool {
-        self.alone
+        self.parts.len() == self.frames.len()
     }
 
     /// Words that the parts take in another frame, their entries included.
@@ -164,12 +184,34 @@ impl Tree {
         // What the counters say is certain once the frame is latched with the word that
         // was observed before they were read.
         let gains = counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT;
-        if gains || level == 0 {
-            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
-            if gains { self.compact(frame) } else { self.grow_root(frame) }
-        } else {
-            self.split(path, level, key)
+        if !gains && self.pool.view(step.seen).nature().level > 0 {
+            match self.sink(step)? {
+                Some(0) => {}
+                Some(freed) if freed < WORTH_SINKING => {
+                    // The frame has changed, so the path is read anew.
+                    return match self.descend_path(key)? {
+                        Some(path) if level < path.len() => self.divide(&path, level, key),
+                        _ => Ok(()),
+                    };
+                }
+                _ => return Ok(()),
+            }
         }
+        if gains {
+            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+            return self.compact(frame);
+        }
+        self.divide(path, level, key)
+    }
+
+    /// Splits the frame at `level` of the path, or lets the root grow.
+    fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+        if level == 0 {
+            let step = &path[0];
+            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+            return self.grow_root(frame);
+        }
+        self.split(path, level, key)
     }
 
     /// Writes the frame anew without its free blocks.
@@ -179,16 +221,16 @@ impl Tree {
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
         let words = self.pool.slot_words(slot);
-        build(view, &placed, words, frame.number(), 0)
+        build(view, &placed, words, view.nature(), 0)
             .expect("a frame without its free blocks is not larger");
-        Edit::set_ascending(words, view.counters().ascending);
         frame.leave_slot(slot);
         Ok(())
     }
 
     /// Hands the root's content to a new frame below it.
     fn grow_root(&self, mut root: Latched<'_>) -> Result<(), Error> {
-        let below = self.pool.new_frame()?;
+        let nature = root.view().nature();
+        let below = self.pool.new_frame(nature.level)?;
         let slot = match self.pool.take_slot() {
             Ok(slot) => slot,
             Err(error) => {
@@ -198,11 +240,11 @@ impl Tree {
         };
         let view = root.view();
         let placed = [Placed { index: 0, root: view.entry(0).root }];
-        build(view, &placed, below.words(), below.number(), 0)
+        let below_nature = Nature { number: below.number(), ..nature };
+        build(view, &placed, below.words(), below_nature, 0)
             .expect("a frame without its free blocks is not larger");
-        Edit::set_ascending(below.words(), view.counters().ascending);
         let words = self.pool.slot_words(slot);
-        Edit::format(words, root.number(), 0);
+        Edit::format(words, Nature { level: nature.level.saturating_add(1), ..nature }, 0);
         Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
         let mut edit = Edit::new(words, 0);
         let cell = edit.take_for_good(1).expect("an empty frame has room");
@@ -230,40 +272,97 @@ impl Tree {
             return Err(Error::Damaged { frame: above.frame });
         };
 
-        let mut edit = parent.edit(above.entry);
-        let pulled = pull_up(view, &mut edit, &mut run.parts, key);
+        if parent.view().nature().level > view.nature().level.saturating_add(1)
+            && run.parts.iter().any(|part| is_heavy(view, part))
+        {
+            return self.wedge(&parent, &run, &frame, &mut spare);
+        }
+        let pulled = pull_up(view, &parent, &mut run.parts, key);
         if pulled == Pulled::ParentFull {
-            drop((edit, spare, frame, parent));
-            return self.make_room_at(path, level - 1, key, FRAME_WORDS / 8);
+            drop((spare, frame, parent));
+            // The latches have been given back as after a change, so the path is read anew.
+            return match self.descend_path(key)? {
+                Some(path) if level < path.len() => {
+                    self.make_room_at(&path, level - 1, key, FRAME_WORDS / 8)
+                }
+                _ => Ok(()),
+            };
         }
         if run.parts.len() <= 1 && run.kept.is_empty() {
             match run.parts.first() {
                 Some(part) if pulled == Pulled::Nothing => {
-                    self.push_down(&mut frame, part, spare)?;
+                    return self.push_down(&mut frame, part, spare);
                 }
                 // What was pulled up has made room.
-                _ => settle(frame, &run.parts, &run.kept, Some(&edit), spare),
+                _ => settle(frame, &run.parts, &run.kept, Some(&parent), spare),
             }
-            edit.finish();
             return Ok(());
         }
-        let stays = match self.choose_neighbour(&run, step.frame) {
+        let stays = match self.choose_neighbour(&run, step.frame, view.nature().level) {
             Some((side, count, neighbour)) => {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
                 let (moved, stays) = if side == Side::Before { (low, high) } else { (high, low) };
-                spare.move_to_neighbour(view, moved, neighbour, &edit);
+                spare.move_to_neighbour(view, moved, neighbour, &parent);
                 stays
             }
             None => {
                 let cut = fresh_cut(&run.parts, run.kept_words, view.counters().ascending);
                 let (stays, moved) = run.parts.split_at(cut);
-                spare.move_to_fresh(view, moved, &edit);
+                spare.move_to_fresh(view, moved, &parent);
                 stays
             }
         };
-        settle(frame, stays, &run.kept, Some(&edit), spare);
-        edit.finish();
+        settle(frame, stays, &run.kept, Some(&parent), spare);
+        Ok(())
+    }
+
+    /// Puts a frame of the level in between, when the parent is more than one level up: the
+    /// parent's crossings lead to it, and its crossings to the frame. The split then finds
+    /// a parent that is there for what is pulled up.
+    fn wedge(
+        &self,
+        parent: &Latched<'_>,
+        run: &Run,
+        frame: &Latched<'_>,
+        spare: &mut Spare<'_>,
+    ) -> Result<(), Error> {
+        let level = frame.view().nature().level + 1;
+        let words = 2 * run.parts.len();
+        let between = run.peers(&self.pool, level).into_iter().flatten().find_map(|number| {
+            let seen = self.pool.latch(number)?.try_observe()?;
+            let view = self.pool.view(seen);
+            let fits = view.nature().level == level && view.counters().live + words <= MOVE_LIMIT;
+            fits.then(|| self.pool.latch_at(number, seen)).flatten()
+        });
+        let (mut between, own) = match between {
+            Some(mut between) => {
+                between.writable()?;
+                let own = entries(between.view())
+                    .map(|(index, e)| Placed { index, root: e.root })
+                    .collect();
+                (between, own)
+            }
+            None => (spare.fresh.take().expect("a frame was taken"), Vec::new()),
+        };
+        let placed = place(&run.parts, &own);
+        let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
+        let slot = spare.slots.pop().expect("two slots were taken");
+        let target = self.pool.slot_words(slot);
+        let nature = Nature { level, ..between.view().nature() };
+        build(between.view(), &own, target, nature, table).expect("the room was counted");
+        let links = parent.edit(0);
+        for (part, place) in run.parts.iter().zip(&placed[own.len()..]) {
+            Edit::set_entry(target, place.index, Entry { occupied: true, ..Entry::default() });
+            let mut edit = Edit::new(target, place.index);
+            let cell = edit.take_for_good(1).expect("the room was counted");
+            edit.set(cell, parent.view().word(part.cell));
+            edit.set_ref(Loc::entry(place.index), Ref::new(Kind::Crossing, cell));
+            edit.finish();
+            let here = Target { frame: between.number(), entry: place.index as u16 };
+            links.set(part.cell, here.pack());
+        }
+        between.leave_slot(slot);
         Ok(())
     }
 
@@ -277,18 +376,23 @@ impl Tree {
         let Some(run) = Run::find(view, view, above, step) else {
             return Err(Error::Damaged { frame: above.frame });
         };
-        let edit = frame.edit(above.entry);
-        spare.move_to_fresh(view, &run.parts, &edit);
-        edit.finish();
+        spare.move_to_fresh(view, &run.parts, &frame);
         settle(frame, &[], &run.kept, None, spare);
         Ok(())
     }
 
     /// The neighbour that evens the two frames out best, latched, the end of the run
     /// that it takes, and how many parts.
-    fn choose_neighbour(&self, run: &Run, frame: u32) -> Option<(Side, usize, Latched<'_>)> {
+    fn choose_neighbour(
+        &self,
+        run: &Run,
+        frame: u32,
+        level: u16,
+    ) -> Option<(Side, usize, Latched<'_>)> {
         let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
-        for (side, number) in [Side::Before, Side::Behind].into_iter().zip(run.neighbours) {
+        for (side, number) in
+            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, level))
+        {
             let Some(number) = number.filter(|&number| number != frame) else { continue };
             // Only tried: a neighbour may have another parent, whose holder may be
             // waiting for this frame.
@@ -296,7 +400,7 @@ impl Tree {
                 continue;
             };
             let live = self.pool.view(seen).counters().live;
-            if live > NEIGHBOUR_BELOW {
+            if self.pool.view(seen).nature().level != level || live > NEIGHBOUR_BELOW {
                 continue;
             }
             let Some((uneven, count)) = best_cut(&run.parts, run.kept_words, live, side) else {
@@ -324,7 +428,8 @@ impl Tree {
             return Err(Error::Damaged { frame: frame.number() });
         };
         let (slot, fresh) = spare.into_slot_and_frame();
-        build(view, &[Placed { index: 0, root }], fresh.words(), fresh.number(), 0)
+        let nature = Nature { number: fresh.number(), ..view.nature() };
+        build(view, &[Placed { index: 0, root }], fresh.words(), nature, 0)
             .expect("a part of a frame fits a frame");
         // The first word of what moved becomes the crossing. The counters are wrong then
         // until the rebuild below counts anew.
@@ -333,7 +438,7 @@ impl Tree {
         edit.set_ref(loc, Ref::new(Kind::Crossing, root.at()));
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
-        build(view, &placed, self.pool.slot_words(slot), frame.number(), 0)
+        build(view, &placed, self.pool.slot_words(slot), view.nature(), 0)
             .expect("a frame without a part is not larger");
         frame.leave_slot(slot);
         Ok(())
@@ -346,7 +451,7 @@ pub(super) fn settle(
     mut frame: Latched<'_>,
     stays: &[Part],
     kept: &[Placed],
-    parent: Option<&Edit<'_>>,
+    parent: Option<&Latched<'_>>,
     mut spare: Spare<'_>,
 ) {
     let view = frame.view();
@@ -357,8 +462,7 @@ pub(super) fn settle(
     }
     let slot = spare.slots.pop().expect("two slots were taken and one is left");
     let words = spare.pool.slot_words(slot);
-    build(view, &placed, words, frame.number(), 0).expect("what stays was counted before");
-    Edit::set_ascending(words, view.counters().ascending);
+    build(view, &placed, words, view.nature(), 0).expect("what stays was counted before");
     if let Some(parent) = parent {
         relink(parent, stays, &placed[kept.len()..], frame.number());
     }
@@ -379,7 +483,7 @@ impl<'p> Spare<'p> {
         for _ in 0..2 {
             spare.slots.push(pool.take_slot()?);
         }
-        spare.fresh = Some(pool.new_frame()?);
+        spare.fresh = Some(pool.new_frame(0)?);
         Ok(spare)
     }
 
@@ -391,11 +495,11 @@ impl<'p> Spare<'p> {
 
 impl Spare<'_> {
     /// Copies parts of `view` into the fresh frame and points the parent there.
-    fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Edit<'_>) {
+    fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Latched<'_>) {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
-        build(view, &placed, fresh.words(), fresh.number(), 0).expect("half of a frame fits one");
-        Edit::set_ascending(fresh.words(), view.counters().ascending);
+        let nature = Nature { number: fresh.number(), ..view.nature() };
+        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
         relink(parent, moved, &placed, fresh.number());
     }
 
@@ -405,7 +509,7 @@ impl Spare<'_> {
         view: View<'_>,
         moved: &[Part],
         mut neighbour: Latched<'_>,
-        parent: &Edit<'_>,
+        parent: &Latched<'_>,
     ) {
         let fits = "the neighbour's room was counted";
         let own: Vec<Placed> =
@@ -415,9 +519,8 @@ impl Spare<'_> {
         let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
         let slot = self.slots.pop().expect("two slots were taken");
         let words = self.pool.slot_words(slot);
-        build(neighbour.view(), &own, words, neighbour.number(), table).expect(fits);
+        build(neighbour.view(), &own, words, neighbour.view().nature(), table).expect(fits);
         append(view, new, words).expect(fits);
-        Edit::set_ascending(words, neighbour.view().counters().ascending);
         relink(parent, moved, new, neighbour.number());
         neighbour.leave_slot(slot);
     }
@@ -440,22 +543,31 @@ fn needed_for(key: Key<'_>) -> usize {
     crate::frame::MAX_ITEM_WORDS + rest / 7 + 128
 }
 
-/// All crossings below `entry`, in key order: where the reference is stored, the cell,
-/// the target.
-fn crossings(view: View<'_>, entry: usize) -> Vec<(Loc, usize, Target)> {
-    let mut cells = Vec::new();
-    let mut pending = vec![Loc::entry(entry)];
+/// A crossing of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// The entry below which it is.
+    owner: usize,
+    /// Where the reference to its cell is stored.
+    loc: Loc,
+    /// Offset of the cell.
+    at: usize,
+    target: Target,
+}
+
+/// Appends all crossings below entry `owner`, in key order.
+fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
+    let mut pending = vec![Loc::entry(owner)];
     while let Some(loc) = pending.pop() {
         let item = view.reference(loc);
         if item.kind() == Kind::Crossing {
-            cells.push((loc, item.at(), view.crossing(item.at())));
+            cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
         } else if item.is_inner() {
             let start = pending.len();
             pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
             pending[start..].reverse();
         }
     }
-    cells
 }
 
 /// What pulling up came to.
@@ -469,30 +581,38 @@ enum Pulled {
     ParentFull,
 }
 
+/// Whether a part is to give its root node to the parent.
+fn is_heavy(view: View<'_>, part: &Part) -> bool {
+    part.words > PULL_ABOVE && part.root.is_inner() && Node::read(view, part.root).count() > 1
+}
+
 /// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
 /// parent is full.
-fn pull_up(view: View<'_>, parent: &mut Edit<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
+fn pull_up(view: View<'_>, parent: &Latched<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
     let mut pulled = Pulled::Nothing;
     loop {
         let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
-        let Some((position, &part)) = heaviest else { return pulled };
-        if part.words <= PULL_ABOVE || !part.root.is_inner() {
+        let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
+            return pulled;
+        };
+        if !is_heavy(view, &part) {
             return pulled;
         }
         let loose = Loose::read(view, part.root);
         let weights: Vec<usize> =
             loose.children().map(|(_, child)| measure(view, child).0).collect();
-        if loose.count() < 2
-            || parts.len() + loose.count() > MAX_ENTRIES
+        if parts.len() + loose.count() > MAX_ENTRIES
             || weights.iter().any(|&words| words > SPINE_ABOVE)
         {
             return pulled;
         }
+        let mut edit = parent.edit(part.owner);
         let value_words = item_words(view, loose.value);
-        if loose.words() + loose.count() + value_words > parent.bump_room() {
+        if loose.words() + loose.count() + value_words > edit.bump_room() {
             return if pulled == Pulled::Nothing { Pulled::ParentFull } else { pulled };
         }
-        let new_parts = pull_node(view, parent, &part, loose, &weights, key);
+        let new_parts = pull_node(view, &mut edit, &part, loose, &weights, key);
+        edit.finish();
         parts.splice(position..=position, new_parts);
         pulled = Pulled::Nodes;
     }
@@ -529,7 +649,8 @@ fn pull_node(
         }
         let wanted = wanted.filter(|&(wanted, _)| wanted == rank).map(|(_, from)| from);
         let words = weights[rank];
-        new_parts.push((rank, Part { cell, loc: part.loc, root: child, words, wanted }));
+        let owner = part.owner;
+        new_parts.push((rank, Part { owner, cell, loc: part.loc, root: child, words, wanted }));
     }
     let value = std::mem::replace(&mut loose.value, Ref::NULL);
     let node = loose.write(parent, at);
@@ -561,7 +682,8 @@ fn place(parts: &[Part], kept: &[Placed]) -> Vec<Placed> {
 }
 
 /// Points the parent's crossings to where the parts are now.
-fn relink(parent: &Edit<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
+fn relink(parent: &Latched<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
+    let parent = parent.edit(0);
     for (part, place) in parts.iter().zip(placed) {
         parent.set(part.cell, Target { frame, entry: place.index as u16 }.pack());
     }
@@ -600,7 +722,15 @@ fn fresh_cut(parts: &[Part], kept: usize, ascending: usize) -> usize {
     {
         let right: usize = parts[wanted + 1..].iter().map(|part| part.words + 1).sum();
         let cut = if right * 100 >= total * 8 { wanted + 1 } else { wanted };
-        return cut.clamp(least, parts.len() - 1);
+        let mut cut = cut.clamp(least, parts.len() - 1);
+        // Pulling up has made the table longer: what stays must still fit.
+        let mut stays: usize =
+            ENTRIES + kept + parts[..cut].iter().map(|part| part.words + 1).sum::<usize>();
+        while stays > FULL && cut > least {
+            cut -= 1;
+            stays -= parts[cut].words + 1;
+        }
+        return cut;
     }
     let mut stays = kept;
     let mut best = (usize::MAX, least);
@@ -658,8 +788,9 @@ fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
 
 /// The frames that a frame's crossings lead to.
 pub(super) fn crossing_targets(view: View<'_>) -> Vec<u32> {
-    entries(view)
-        .flat_map(|(index, _)| crossings(view, index))
-        .map(|(_, _, target)| target.frame)
-        .collect()
+    let mut cells = Vec::new();
+    for (owner, _) in entries(view) {
+        crossings(view, owner, &mut cells);
+    }
+    cells.into_iter().map(|cell| cell.target.frame).collect()
 }

@@ -291,10 +291,9 @@ impl<'p, 's> Walker<'p, 's> {
         if item.is_leaf() {
             return self.emit(item);
         }
-        let old = self.key.len();
         let node = self.open(item)?;
         if !self.scan.delimiter.is_empty()
-            && let Some(end) = self.group_end(old)
+            && let Some(end) = self.group_end()
             && !self.leads_to_bound()
         {
             if self.beyond_far_bound(&self.key) {
@@ -408,11 +407,11 @@ impl<'p, 's> Walker<'p, 's> {
         goes_on(&self.scan.lower) || goes_on(&self.scan.upper)
     }
 
-    /// Where the group that the key belongs to ends, if the delimiter occurs in what the
-    /// key has from about `from` on.
-    fn group_end(&self, from: usize) -> Option<usize> {
+    /// Where the group that the key belongs to ends: behind the first delimiter after the
+    /// prefix.
+    fn group_end(&self) -> Option<usize> {
         let delimiter = self.scan.delimiter.as_slice();
-        let from = from.saturating_sub(delimiter.len()).max(self.scan.prefix);
+        let from = self.scan.prefix;
         let tail = self.key.get(from..)?;
         let at = match delimiter {
             [byte] => tail.iter().position(|other| other == byte),
@@ -448,7 +447,7 @@ impl<'p, 's> Walker<'p, 's> {
             return Err(Stop::Bound);
         }
         if !self.scan.delimiter.is_empty()
-            && let Some(end) = self.group_end(self.scan.prefix)
+            && let Some(end) = self.group_end()
         {
             self.push_group(end)?;
             // All of the group's nodes are done.

@@ -1,0 +1,27 @@
+//! `holt find`: every key below a prefix.
+
+use std::io::Write;
+
+use super::{Below, Database, Form};
+use crate::failure::Failure;
+
+/// Print every key that begins with PREFIX, in byte order
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    below: Below,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    database: Database,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let prefix = arguments.form.bytes(&arguments.below.prefix)?;
+    let db = arguments.database.read()?;
+    for found in db.default_tree().prefix(prefix).keys_only() {
+        let found = found.map_err(|error| arguments.database.failed(error))?;
+        arguments.below.write(out, found.name())?;
+    }
+    Ok(())
+}

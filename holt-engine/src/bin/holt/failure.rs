@@ -1,0 +1,42 @@
+//! Why a command stops: what becomes a line on standard error and an exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::escape::{BadEscape, Escaped};
+
+/// The end of a command that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The reader of our output has gone; nobody is left to tell, and nothing is wrong.
+    #[error("the reader of the output has gone")]
+    Unheard,
+    /// Output could not be written for another reason.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// The database refused or failed.
+    #[error("{}: {error}", database.display())]
+    Database { database: PathBuf, error: holt_engine::Error },
+    /// The directory to index cannot be walked at all.
+    #[error("cannot index {}: {error}", directory.display())]
+    Directory { directory: PathBuf, error: io::Error },
+    /// The key asked for is not in the database.
+    #[error("no such key: {}", Escaped(key))]
+    NoSuchKey { key: Vec<u8> },
+    /// A key given in escaped form does not follow its rules.
+    #[error("{0}")]
+    Escape(#[from] BadEscape),
+    /// Verification found faults and has already printed them.
+    #[error("{}: {faults} fault{} found", database.display(), if *faults == 1 { "" } else { "s" })]
+    Faults { database: PathBuf, faults: usize },
+}
+
+impl From<io::Error> for Failure {
+    /// An error of writing to standard output, the only plain input and output of the commands.
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Unheard,
+            _ => Failure::Output(error),
+        }
+    }
+}

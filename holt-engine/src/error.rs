@@ -1,0 +1,137 @@
+//! Everything that can go wrong with a database, one enum.
+
+use std::io;
+
+use crate::catalog::MAX_TREE_NAME;
+use crate::{MAX_KEY, MAX_VALUE};
+
+/// Why an operation failed.
+///
+/// Unless a variant says otherwise, nothing has changed when it is returned. Nothing is retried
+/// silently.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key, a prefix or a bound is longer than [`MAX_KEY`] bytes. Shorten it.
+    #[error("a key of {length} bytes is too long; at most {MAX_KEY} bytes are allowed")]
+    KeyTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A value is longer than [`MAX_VALUE`] bytes. Split it, or keep it in a file of its own.
+    #[error("a value of {length} bytes is too long; at most {MAX_VALUE} bytes are allowed")]
+    ValueTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The name of a tree is empty or longer than [`MAX_TREE_NAME`] bytes.
+    #[error("the name of a tree has {length} bytes; 1 to {MAX_TREE_NAME} bytes are allowed")]
+    TreeName {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
+    #[error("the range's lower bound lies above its upper bound")]
+    ReversedBounds,
+    /// A listing was asked to roll up at an empty delimiter.
+    #[error("the delimiter of a listing is empty")]
+    EmptyDelimiter,
+    /// Somebody else, in this process or another, has the database open: a writer excludes
+    /// everybody, readers exclude writers. Close the other one, or wait until it ends.
+    #[error("the database is in use: {holder}")]
+    Locked {
+        /// Who is in the way.
+        holder: Holder,
+    },
+    /// There is no database here and none was to be created.
+    #[error("there is no database here")]
+    Missing,
+    /// There is a database here already and a new one was asked for.
+    #[error("there is a database here already")]
+    Exists,
+    /// The directory holds other files and no database, so none is created between them.
+    #[error("the directory is not empty and holds no database (it has a file {name:?})")]
+    Foreign {
+        /// One of the files that are there.
+        name: String,
+    },
+    /// The database was opened for reading alone, or its data can no longer be written.
+    #[error("the database was opened for reading only")]
+    ReadOnly,
+    /// The database was closed through another handle.
+    #[error("the database was closed")]
+    Closed,
+    /// What is there was written in a format that this version does not know. Use a version that
+    /// supports it.
+    #[error("{what} has format version {found}; this version supports {supported}")]
+    Version {
+        /// What has the version.
+        what: &'static str,
+        /// The version that was found.
+        found: u32,
+        /// The version that is supported.
+        supported: u32,
+    },
+    /// What is on disk contradicts itself. Restore a backup.
+    #[error("the database is damaged: {place}: {what}")]
+    Damaged {
+        /// File, tree or address at which it was noticed.
+        place: String,
+        /// What was expected there and what was found.
+        what: String,
+    },
+    /// The log holds an operation that this version cannot apply. Use the version that wrote it.
+    #[error("the log's record at address {address} is of a kind that this version cannot apply")]
+    UnknownRecord {
+        /// Address of the record in the log.
+        address: u64,
+    },
+    /// The tree refused or failed, for want of memory most likely.
+    #[error(transparent)]
+    Tree(#[from] holt_art::Error),
+    /// The log or the frame file refused or failed. A write that got this error *may* have been
+    /// applied; if the journal has closed itself, every later write fails as well, reads go on,
+    /// and opening the database again recovers it.
+    #[error(transparent)]
+    Journal(holt_journal::Error),
+    /// What was to be written makes no record of the log.
+    #[error(transparent)]
+    Record(#[from] holt_codec::Error),
+    /// The operating system refused something outside of log and frame file.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl From<holt_journal::Error> for Error {
+    fn from(error: holt_journal::Error) -> Error {
+        match error {
+            // A call that overlapped the closing came to the log after it.
+            holt_journal::Error::LogClosed => Error::Closed,
+            error => Error::Journal(error),
+        }
+    }
+}
+
+/// Who keeps a database from being opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// Somebody has it open for writing.
+    Writer,
+    /// Somebody has it open, for writing or reading; it was to be opened for writing.
+    Anybody,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Holder::Writer => "another process has it open for writing",
+            Holder::Anybody => "another process has it open, and a writer must be alone",
+        })
+    }
+}

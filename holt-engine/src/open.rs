@@ -1,0 +1,134 @@
+//! Opening a database: lock, checkpoint, log, in this order.
+//!
+//! 1. The lock file's lock is taken before anything is read: what is read stays as it is.
+//! 2. The store is opened at its newest checkpoint, or created.
+//! 3. Every image of the checkpoint is loaded, and the catalogue with the trees in it is opened.
+//! 4. The log from the checkpoint's address on is replayed.
+//! 5. The log is made ready to be written, unless reading is all that is wanted.
+//!
+//! Opening changes nothing on disk, apart from creating what is to be created.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use holt_art::{Pool, PoolOptions};
+use holt_codec::FIRST_ADDRESS;
+use holt_journal::disk::{Access, Disk, RealDisk};
+use holt_journal::store::{LOCK_FILE, Store};
+use holt_journal::{Journal, RecoveredLog, recover_log};
+
+use crate::catalog::Catalog;
+use crate::core::{Core, Lease};
+use crate::db::Db;
+use crate::error::{Error, Holder};
+use crate::meta::Meta;
+use crate::options::{Create, Options};
+use crate::replay::Replay;
+use crate::sync::Arc;
+
+/// See [`Options::open_on`].
+pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Error> {
+    let lock = lock(&disk, options)?;
+    let store = store(&disk, options)?;
+    let (pool, catalog) = trees(&store, options)?;
+    let recovered = log(&disk, &store, &pool, &catalog)?;
+    let end = recovered.end();
+    let journal = if options.read_only {
+        None
+    } else {
+        Some(Journal::start(Arc::clone(&disk), store.db(), recovered, options.log())?)
+    };
+    let core = Core::new((pool, catalog), (store, journal, end), (disk, lock), options);
+    Ok(Db::new(Lease::new(core)?))
+}
+
+/// The directory `path` as a disk; it is made if the options allow it.
+pub(crate) fn directory(path: &Path, options: &Options) -> Result<RealDisk, Error> {
+    let (disk, doing) = if options.may_create() {
+        (RealDisk::create(path), "create or open the directory")
+    } else {
+        (RealDisk::open(path), "open the directory")
+    };
+    disk.map_err(|source| match source.kind() {
+        ErrorKind::NotFound if !options.may_create() => Error::Missing,
+        _ => Error::Io { doing, source },
+    })
+}
+
+/// Takes the lock that the options ask for, without leaving a lock file where no database is.
+pub(crate) fn lock<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<D::Lock, Error> {
+    let failed = |doing| move |source| Error::Io { doing, source };
+    let names = disk.list().map_err(failed("list the directory"))?;
+    if !names.iter().any(|name| name == LOCK_FILE) {
+        match (Store::open(Arc::clone(disk), Access::Read), names.into_iter().next()) {
+            // A database without its lock file; a writer will make a new one.
+            (Ok(_), _) => {}
+            (Err(holt_journal::Error::NoStore), _) if options.may_create() => {}
+            (Err(holt_journal::Error::NoStore), _) => return Err(Error::Missing),
+            (Err(_), Some(name)) => return Err(Error::Foreign { name }),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+    let exclusive = !options.read_only;
+    match disk.lock(LOCK_FILE, exclusive) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) if exclusive => Err(Error::Locked { holder: Holder::Anybody }),
+        Ok(None) => Err(Error::Locked { holder: Holder::Writer }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::Damaged {
+            place: LOCK_FILE.to_owned(),
+            what: "the file is missing; opening for writing makes a new one".to_owned(),
+        }),
+        Err(source) => Err(Error::Io { doing: "lock the database", source }),
+    }
+}
+
+/// Opens the store, or creates it.
+fn store<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<Store<D>, Error> {
+    let access = if options.read_only { Access::Read } else { Access::ReadWrite };
+    match Store::open(Arc::clone(disk), access) {
+        Ok(_) if options.create == Create::New => Err(Error::Exists),
+        Ok(store) => Ok(store),
+        Err(holt_journal::Error::NoStore) if options.may_create() => {
+            Ok(Store::create(Arc::clone(disk), FIRST_ADDRESS)?)
+        }
+        Err(holt_journal::Error::NoStore) => Err(Error::Missing),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Brings the trees of the newest checkpoint into memory.
+pub(crate) fn trees<D: Disk>(
+    store: &Store<D>,
+    options: &Options,
+) -> Result<(Arc<Pool>, Catalog), Error> {
+    let sizes = match options.memory_bytes {
+        Some(bytes) => PoolOptions::with_bytes(bytes, bytes),
+        None => PoolOptions::default(),
+    };
+    let pool = Pool::new(sizes)?;
+    let mut image = Vec::new();
+    for (object, _) in store.objects() {
+        store.read(object, &mut image)?;
+        pool.load(object.0, &image)?;
+    }
+    let meta = store.meta();
+    let catalog = if meta.is_empty() {
+        Catalog::new(&pool)?
+    } else {
+        Catalog::open(&pool, Meta::decode(&meta)?)?
+    };
+    Ok((pool, catalog))
+}
+
+/// Applies what the log holds beyond the newest checkpoint.
+pub(crate) fn log<D: Disk>(
+    disk: &Arc<D>,
+    store: &Store<D>,
+    pool: &Arc<Pool>,
+    catalog: &Catalog,
+) -> Result<RecoveredLog, Error> {
+    let mut replay = Replay::new(pool, catalog);
+    recover_log(disk, store.db(), store.log_address(), &mut |address, record| {
+        replay.apply(address, record)
+    })
+}

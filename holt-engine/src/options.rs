@@ -1,0 +1,205 @@
+//! How a database is opened, and what a write waits for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use holt_journal::LogOptions;
+use holt_journal::disk::Disk;
+
+use crate::db::Db;
+use crate::error::Error;
+use crate::open;
+use crate::sync::Arc;
+
+/// What an acknowledged write has survived when the call returns.
+///
+/// Levels are ordered: each promises what the one before it does, and more.
+///
+/// | | the process is killed | the power is lost | cost of one write |
+/// |---|---|---|---|
+/// | `Buffered` | the last few milliseconds may be missing | as `Os` | a copy in memory |
+/// | `Os` | survives | what the system had not yet written may be missing | a system call, shared by concurrent writers |
+/// | `Sync` | survives | survives | a sync of the device, shared by concurrent writers |
+///
+/// Whatever the level, what a crash leaves is a prefix of all writes of the database in the order
+/// in which they were applied: a write is never there without every write before it.
+/// [`Db::close`](crate::Db::close), dropping the last handle, and [`Db::sync`](crate::Db::sync) make
+/// every earlier write as safe as `Sync` does.
+///
+/// An operation that finds nothing to do, such as deleting a key that is not there, waits like a
+/// write: at `Os` and `Sync` its answer rests on nothing that the level lets vanish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// The write is in the log's buffer in memory. It reaches the operating system within
+    /// [`Options::buffer_window`], or sooner.
+    #[default]
+    Buffered,
+    /// The write has been handed to the operating system.
+    Os,
+    /// The write is on stable storage.
+    Sync,
+}
+
+/// What opening does about a database that is there, or is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Create {
+    /// Opens the database, and creates it first if there is none.
+    #[default]
+    IfMissing,
+    /// Opens the database; [`Error::Missing`] if there is none.
+    Never,
+    /// Creates the database; [`Error::Exists`] if there is one already.
+    New,
+}
+
+/// How a database is opened.
+///
+/// Every value has a default that suits most uses; [`Db::open`] takes them all.
+///
+/// # Examples
+///
+/// ```
+/// use holt_engine::{Create, Durability, Options};
+///
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("db");
+/// let db = Options::new()
+///     .create(Create::New)
+///     .durability(Durability::Sync)
+///     .checkpoint_bytes(256 << 20)
+///     .open(&path)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) create: Create,
+    pub(crate) read_only: bool,
+    pub(crate) durability: Durability,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) buffer_bytes: usize,
+    pub(crate) buffer_window: Duration,
+    pub(crate) segment_bytes: u64,
+    pub(crate) checkpoint_bytes: u64,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Options {
+        Options {
+            create: Create::default(),
+            read_only: false,
+            durability: Durability::default(),
+            memory_bytes: None,
+            buffer_bytes: 32 << 20,
+            buffer_window: Duration::from_millis(10),
+            segment_bytes: 64 << 20,
+            checkpoint_bytes: 256 << 20,
+        }
+    }
+
+    /// What to do about a database that is there, or is not. By default a missing one is created.
+    pub fn create(&mut self, create: Create) -> &mut Options {
+        self.create = create;
+        self
+    }
+
+    /// Opens for reading alone: no file is changed, other readers may share the database, and it is
+    /// never created. Off by default.
+    pub fn read_only(&mut self, read_only: bool) -> &mut Options {
+        self.read_only = read_only;
+        self
+    }
+
+    /// What writes wait for that do not say it themselves. By default [`Durability::Buffered`].
+    pub fn durability(&mut self, durability: Durability) -> &mut Options {
+        self.durability = durability;
+        self
+    }
+
+    /// The most memory in bytes that frames and values may take; what needs more fails with
+    /// [`Error::Tree`] before it changes anything. By default the pool's own limit.
+    pub fn memory_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of the ring in memory through which all writes go to the log, rounded up to a power of
+    /// two and to what the longest record needs. By default 32 MiB.
+    pub fn buffer_bytes(&mut self, bytes: usize) -> &mut Options {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// How long a [`Durability::Buffered`] write may stay in memory before it is handed to the
+    /// operating system: what a killed process can lose. By default 10 ms.
+    pub fn buffer_window(&mut self, window: Duration) -> &mut Options {
+        self.buffer_window = window;
+        self
+    }
+
+    /// Bytes of one segment of the log, all of which are reserved on the disk at once. By default
+    /// 64 MiB.
+    pub fn segment_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Bytes of log after which a checkpoint is made in the background; they bound what opening has
+    /// to replay. Zero leaves checkpoints to [`Db::checkpoint`] alone. By default 256 MiB.
+    pub fn checkpoint_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// The options of the log.
+    pub(crate) fn log(&self) -> LogOptions {
+        LogOptions {
+            ring_capacity: self.buffer_bytes.max(LogOptions::default().ring_capacity),
+            segment_bytes: self.segment_bytes,
+            flush_interval: self.buffer_window,
+        }
+    }
+
+    /// Whether a database may be created where there is none.
+    pub(crate) fn may_create(&self) -> bool {
+        !self.read_only && self.create != Create::Never
+    }
+
+    /// Opens the database in the directory `path`, which is created as well if
+    /// [`create`](Self::create) allows it and its parent exists.
+    ///
+    /// Recovers what the log holds beyond the last checkpoint. A log whose end was torn by a crash
+    /// ends where the tear is.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Locked`]: somebody else has the database open.
+    /// - [`Error::Missing`], [`Error::Exists`], [`Error::Foreign`]: what is there is not what
+    ///   [`create`](Self::create) asks for.
+    /// - [`Error::Version`], [`Error::Damaged`], or an error of the journal or the tree that names
+    ///   what is wrong and where: nothing has been changed.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
+        self.open_on(Arc::new(open::directory(path.as_ref(), self)?))
+    }
+
+    /// Opens the database on a disk of any kind, such as a
+    /// [simulated one](holt_journal::disk::SimDisk) in a test.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on<D: Disk>(&self, disk: Arc<D>) -> Result<Db<D>, Error> {
+        open::open(disk, self)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
+}

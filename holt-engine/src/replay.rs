@@ -1,0 +1,95 @@
+//! What the log holds beyond the last checkpoint, applied to the trees again.
+//!
+//! - Records are applied in the order of their addresses by the same operations that wrote them, with
+//!   a sequencer that returns the version that the record's address stands for.
+//! - The log holds effects. One that cannot happen, such as the removal of a key that is not there,
+//!   is damage and not skipped.
+
+use holt_art::{Condition, Pool, Removed, Version};
+use holt_codec::{GRANULE, Op, Record};
+
+use crate::catalog::{Catalog, MAX_TREE_NAME, Named};
+use crate::error::Error;
+use crate::sync::Arc;
+
+/// Applies records to the trees of a database that is being opened.
+pub(crate) struct Replay<'a> {
+    pool: &'a Arc<Pool>,
+    catalog: &'a Catalog,
+    /// The tree of the last record: most records go to the tree of the one before.
+    recent: Option<Arc<Named>>,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) fn new(pool: &'a Arc<Pool>, catalog: &'a Catalog) -> Replay<'a> {
+        Replay { pool, catalog, recent: None }
+    }
+
+    /// Applies the record at `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] for a record that contradicts what is there, [`Error::UnknownRecord`] for
+    /// one of a kind that this version does not write, and the errors of the tree.
+    pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
+        let version = version(address)?;
+        let pool = self.pool;
+        match record {
+            Record::Op(Op::Put { tree, key, value }) => {
+                let named = self.tree(address, tree)?;
+                let pass = pool.enter();
+                named.tree.put(&pass, key, value, Condition::Always, || version)?;
+            }
+            Record::Op(Op::Delete { tree, key }) => {
+                let named = self.tree(address, tree)?;
+                let pass = pool.enter();
+                let removed = named.tree.remove(&pass, key, Condition::Always, || version)?;
+                if !matches!(removed, Removed::Removed(_)) {
+                    return Err(damaged(address, "removes a key that is not there".to_owned()));
+                }
+            }
+            Record::CreateTree { tree, name } => self.create(address, tree, name, version)?,
+            Record::Skip { .. } | Record::CleanEnd => {}
+            _ => return Err(Error::UnknownRecord { address }),
+        }
+        Ok(())
+    }
+
+    fn tree(&mut self, address: u64, id: u64) -> Result<&Named, Error> {
+        if self.recent.as_ref().is_none_or(|named| named.id != id) {
+            self.recent = self.catalog.by_id(id);
+        }
+        let missing = || damaged(address, format!("changes tree {id}, which does not exist"));
+        self.recent.as_deref().ok_or_else(missing)
+    }
+
+    fn create(&self, address: u64, id: u64, name: &[u8], version: Version) -> Result<(), Error> {
+        let name = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| (1..=MAX_TREE_NAME).contains(&name.len()))
+            .ok_or_else(|| damaged(address, "creates a tree of an impossible name".to_owned()))?;
+        if id < self.catalog.next_id() {
+            return Err(damaged(address, format!("gives the id {id} to a second tree")));
+        }
+        let pass = self.pool.enter();
+        let tree = self.pool.create_tree(&pass)?;
+        self.catalog.insert(&pass, name, id, &tree, || version)?;
+        drop(pass);
+        self.catalog.announce(name, id, tree);
+        Ok(())
+    }
+}
+
+/// The version that the record at `address` gives.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] if no version is that large.
+pub(crate) fn version(address: u64) -> Result<Version, Error> {
+    Version::new(address / GRANULE as u64)
+        .ok_or_else(|| damaged(address, "lies beyond the last possible version".to_owned()))
+}
+
+fn damaged(address: u64, what: String) -> Error {
+    Error::Damaged { place: format!("log, record at address {address}"), what }
+}

@@ -1,0 +1,283 @@
+//! Reading many keys in order: what to read, and the iterator that reads it.
+//!
+//! The rules of a listing are those of object stores:
+//!
+//! - Names come in raw byte order, or in its reverse.
+//! - The delimiter is looked for behind the prefix alone. Keys in which it occurs there are rolled
+//!   up to a group, named up to and including the first delimiter. A group is told once.
+//! - A key that ends in the delimiter is a group of its own name. A key equal to the prefix is a key.
+//! - Every name told, key or group, is strictly greater than `start_after`: a group that
+//!   `start_after` lies in is not told again.
+//! - A group counts as one entry against the limit.
+
+use std::fmt;
+use std::ops::Bound;
+
+use holt_art::{Cursor, Version};
+use holt_journal::disk::{Disk, RealDisk};
+
+use crate::catalog::Named;
+use crate::core::{Lease, check_key};
+use crate::error::Error;
+use crate::sync::Arc;
+
+/// What to read: the result of [`Tree::prefix`](crate::Tree::prefix), [`Tree::range`](crate::Tree::range)
+/// and [`Tree::scan`](crate::Tree::scan), to be narrowed down and then iterated over.
+///
+/// # Examples
+///
+/// Paging by the last name told gives each entry once:
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let tree = holt_engine::Db::open(directory.path())?.default_tree();
+/// for key in ["a", "b/1", "b/2", "c"] {
+///     tree.put(key.as_bytes(), b"")?;
+/// }
+/// let mut names: Vec<Vec<u8>> = Vec::new();
+/// loop {
+///     let mut page = tree.scan().delimiter("/").limit(2);
+///     if let Some(last) = names.last() {
+///         page = page.start_after(last);
+///     }
+///     let before = names.len();
+///     for entry in page {
+///         names.push(entry?.into_name());
+///     }
+///     if names.len() == before {
+///         break;
+///     }
+/// }
+/// assert_eq!(names, [&b"a"[..], b"b/", b"c"]);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is read before it is iterated over"]
+pub struct Scan<D: Disk = RealDisk> {
+    lease: Arc<Lease<D>>,
+    named: Arc<Named>,
+    scan: holt_art::Scan,
+    limit: u64,
+    /// The first thing that is wrong with the request.
+    refused: Option<Error>,
+}
+
+impl<D: Disk> Scan<D> {
+    /// The keys that begin with `prefix`.
+    pub(crate) fn prefix(lease: &Arc<Lease<D>>, named: &Arc<Named>, prefix: &[u8]) -> Scan<D> {
+        Scan::new(lease, named, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
+    }
+
+    /// The keys between two bounds.
+    pub(crate) fn range(
+        lease: &Arc<Lease<D>>,
+        named: &Arc<Named>,
+        (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    ) -> Scan<D> {
+        let key = |bound: &Bound<Vec<u8>>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
+            Bound::Unbounded => None,
+        };
+        let (low, high) = (key(&lower), key(&upper));
+        let ordered = match (&low, &high) {
+            (Some(low), Some(high)) if low > high => Err(Error::ReversedBounds),
+            _ => Ok(()),
+        };
+        Scan::new(lease, named, holt_art::Scan::range((lower, upper)))
+            .requires(check_key(&low.unwrap_or_default()))
+            .requires(check_key(&high.unwrap_or_default()))
+            .requires(ordered)
+    }
+
+    fn new(lease: &Arc<Lease<D>>, named: &Arc<Named>, scan: holt_art::Scan) -> Scan<D> {
+        let (lease, named) = (Arc::clone(lease), Arc::clone(named));
+        Scan { lease, named, scan, limit: u64::MAX, refused: None }
+    }
+
+    fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
+        self.refused = self.refused.or(condition.err());
+        self
+    }
+
+    /// Tells only names strictly greater than `name`, in whichever direction.
+    pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
+        self.scan = self.scan.start_after(name.as_ref());
+        self.requires(check_key(name.as_ref()))
+    }
+
+    /// Rolls keys up to groups at the first `delimiter` behind the prefix. It may have several
+    /// bytes, and has at least one.
+    pub fn delimiter(mut self, delimiter: impl AsRef<[u8]>) -> Scan<D> {
+        let delimiter = delimiter.as_ref();
+        self.scan = self.scan.delimiter(delimiter);
+        self.requires(if delimiter.is_empty() { Err(Error::EmptyDelimiter) } else { Ok(()) })
+    }
+
+    /// Tells at most so many entries, keys and groups.
+    pub fn limit(mut self, entries: u64) -> Scan<D> {
+        self.limit = entries;
+        self
+    }
+
+    /// From the last name to the first.
+    pub fn reverse(mut self) -> Scan<D> {
+        self.scan = self.scan.reverse(true);
+        self
+    }
+
+    /// Leaves the values away, which saves copying them: they are told as empty.
+    pub fn keys_only(mut self) -> Scan<D> {
+        self.scan = self.scan.keys_only(true);
+        self
+    }
+}
+
+impl<D: Disk> IntoIterator for Scan<D> {
+    type Item = Result<Entry, Error>;
+    type IntoIter = Entries<D>;
+
+    /// Begins to read. What is wrong with the request is told as the first item.
+    fn into_iter(self) -> Entries<D> {
+        let state = match self.refused {
+            None => State::Reading(self.named.tree.cursor(self.scan)),
+            Some(error) => State::Refused(error),
+        };
+        Entries { lease: self.lease, state, left: self.limit }
+    }
+}
+
+impl<D: Disk> fmt::Debug for Scan<D> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Scan")
+            .field("tree", &self.named.id)
+            .field("scan", &self.scan)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entries that a [`Scan`] asks for, in order.
+///
+/// It owns what it needs and keeps the database open. Each entry is as it was at some moment since
+/// the iteration began; writes that happen meanwhile may be seen or not. After an error it ends.
+pub struct Entries<D: Disk = RealDisk> {
+    lease: Arc<Lease<D>>,
+    state: State,
+    /// How many more entries may be told.
+    left: u64,
+}
+
+enum State {
+    Reading(Cursor),
+    /// The request was wrong, and this is still to be told.
+    Refused(Error),
+    Done,
+}
+
+impl<D: Disk> Entries<D> {
+    fn read(&mut self) -> Result<Option<Entry>, Error> {
+        match &mut self.state {
+            State::Done => Ok(None),
+            State::Reading(cursor) => {
+                self.lease.core().check_open()?;
+                if self.left == 0 {
+                    return Ok(None);
+                }
+                self.left -= 1;
+                Ok(cursor.next().transpose()?.map(Entry::from))
+            }
+            State::Refused(_) => match std::mem::replace(&mut self.state, State::Done) {
+                State::Refused(error) => Err(error),
+                _ => Ok(None),
+            },
+        }
+    }
+}
+
+impl<D: Disk> Iterator for Entries<D> {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Result<Entry, Error>> {
+        let next = self.read().transpose();
+        if !matches!(next, Some(Ok(_))) {
+            self.state = State::Done;
+        }
+        next
+    }
+}
+
+impl<D: Disk> std::iter::FusedIterator for Entries<D> {}
+
+impl<D: Disk> fmt::Debug for Entries<D> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Entries").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// One entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entry {
+    /// A key and what it has.
+    Record {
+        /// The key.
+        key: Vec<u8>,
+        /// Its value; empty if keys alone were asked for.
+        value: Vec<u8>,
+        /// The version of the write that put the value there.
+        version: Version,
+    },
+    /// Every key that begins with a name, which ends in the delimiter.
+    Group {
+        /// The name.
+        name: Vec<u8>,
+    },
+}
+
+impl Entry {
+    /// The key, or the name of the group.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Entry::Record { key, .. } => key,
+            Entry::Group { name } => name,
+        }
+    }
+
+    /// The value; none for a group.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        match self {
+            Entry::Record { value, .. } => Some(value),
+            Entry::Group { .. } => None,
+        }
+    }
+
+    /// The key, or the name of the group, without copying it.
+    #[must_use]
+    pub fn into_name(self) -> Vec<u8> {
+        match self {
+            Entry::Record { key, .. } => key,
+            Entry::Group { name } => name,
+        }
+    }
+
+    /// Key and value, without copying them; none for a group.
+    #[must_use]
+    pub fn into_record(self) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Entry::Record { key, value, .. } => Some((key, value)),
+            Entry::Group { .. } => None,
+        }
+    }
+}
+
+impl From<holt_art::Entry> for Entry {
+    fn from(entry: holt_art::Entry) -> Entry {
+        match entry {
+            holt_art::Entry::Key { key, value, version } => Entry::Record { key, value, version },
+            holt_art::Entry::Group { name } => Entry::Group { name },
+        }
+    }
+}

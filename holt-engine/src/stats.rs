@@ -1,0 +1,61 @@
+//! What a database holds and takes, in numbers.
+
+use holt_journal::disk::Disk;
+
+use crate::core::Core;
+use crate::error::Error;
+
+/// What a database holds and takes at a moment.
+///
+/// The numbers are read one after the other: they fit together exactly only while nobody writes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Trees.
+    pub trees: u64,
+    /// Keys in all trees.
+    pub keys: u64,
+    /// Frames that the trees take.
+    pub frames: u64,
+    /// How full the frames are, from 0 to 1.
+    pub fill: f64,
+    /// Bytes of memory that frames and large values take, copies kept for a checkpoint among them.
+    pub memory_bytes: u64,
+    /// Bytes of disk that the frame file and the manifest take.
+    pub store_bytes: u64,
+    /// Bytes of disk that the segments of the log take, reserved space among them.
+    pub log_bytes: u64,
+    /// Address at which the log ends: every write moves it on, and it never goes back.
+    pub log_address: u64,
+    /// Address of the log up to which the last checkpoint holds everything; none before the first.
+    /// Opening replays the log from here.
+    pub checkpoint_address: Option<u64>,
+    /// Why the last automatic checkpoint failed, if it did.
+    pub checkpoint_failure: Option<String>,
+    /// Why the database is closed for writing, if a failure of the log closed it.
+    pub log_failure: Option<String>,
+}
+
+/// # Errors
+///
+/// [`Error::Closed`].
+pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
+    core.check_open()?;
+    let trees = core.catalog.all();
+    let pool = core.pool.stats();
+    let store = core.store.stats()?;
+    let store_bytes = store.file_bytes + store.manifest_bytes;
+    Ok(Stats {
+        trees: trees.len() as u64,
+        keys: trees.iter().map(|named| named.tree.len()).sum(),
+        frames: pool.frames,
+        fill: pool.fill(),
+        memory_bytes: pool.slot_bytes + pool.blob_bytes,
+        store_bytes,
+        log_bytes: core.file_bytes()?.saturating_sub(store_bytes),
+        log_address: core.log_address(),
+        checkpoint_address: (store.sequence > 1).then_some(store.log_address),
+        checkpoint_failure: core.due.failure(),
+        log_failure: core.log().and_then(|log| log.failure()).map(|error| error.to_string()),
+    })
+}

@@ -1,0 +1,142 @@
+//! Verification: everything that can be checked, checked.
+//!
+//! | what | how |
+//! |---|---|
+//! | files of the checkpoint | the store reads every byte that counts, against its checksum |
+//! | images | every one is loaded into a frame, which checks its structure |
+//! | catalogue | every entry is decoded, every tree in it opened |
+//! | log | every record from the checkpoint on is read and applied to the trees |
+//! | trees | frame by frame: order, counts, free space; everything reached once, nothing besides |
+
+use std::path::Path;
+
+use holt_journal::disk::{Access, Disk};
+use holt_journal::store::{self, Store};
+
+use crate::catalog::Catalog;
+use crate::core::Core;
+use crate::error::Error;
+use crate::open;
+use crate::options::{Create, Options};
+use crate::sync::Arc;
+
+/// Something that must not be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// In the files of the last checkpoint.
+    #[error(transparent)]
+    Store(store::Fault),
+    /// In the structure of the trees.
+    #[error("trees: {0}")]
+    Tree(holt_art::Fault),
+    /// What keeps the database from being opened.
+    #[error(transparent)]
+    Opening(Error),
+}
+
+/// What a verification found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// What is wrong. The database is sound if there is nothing.
+    pub faults: Vec<Fault>,
+    /// What an interrupted process left behind, which harms nothing and goes with the next
+    /// checkpoint.
+    pub residue: Vec<store::Fault>,
+}
+
+impl Report {
+    fn store<D: Disk>(&mut self, store: &Store<D>) {
+        store.verify(&mut |fault| match fault {
+            store::Fault::Residue { .. } => self.residue.push(fault),
+            _ => self.faults.push(Fault::Store(fault)),
+        });
+    }
+
+    fn trees(&mut self, pool: &holt_art::Pool, catalog: &Catalog) {
+        let closed = pool.close_gate();
+        let faults = pool.verify(&closed, &catalog.roots());
+        drop(closed);
+        self.faults.extend(faults.into_iter().map(Fault::Tree));
+    }
+}
+
+/// Verifies the database in the directory `path`, which nobody may have open for writing: every
+/// checksum of checkpoint and log, every invariant of the trees, and that everything is reachable.
+/// Changes nothing.
+///
+/// # Errors
+///
+/// [`Error::Locked`] or [`Error::Missing`], or an error of the operating system that kept it from
+/// looking. What it found wrong is no error but part of the report.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path();
+/// holt_engine::Db::open(path)?.default_tree().put(b"key", b"value")?;
+/// assert!(holt_engine::verify(path)?.faults.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
+    verify_on(Arc::new(open::directory(path.as_ref(), &reading())?))
+}
+
+/// As [`verify`], on a disk of any kind.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_on<D: Disk>(disk: Arc<D>) -> Result<Report, Error> {
+    let options = reading();
+    let mut report = Report::default();
+    let lock = match open::lock(&disk, &options) {
+        Ok(lock) => lock,
+        Err(error @ (Error::Journal(_) | Error::Damaged { .. })) => {
+            report.faults.push(Fault::Opening(error));
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    let store = match Store::open(Arc::clone(&disk), Access::Read) {
+        Ok(store) => store,
+        Err(holt_journal::Error::NoStore) => return Err(Error::Missing),
+        Err(error) => {
+            report.faults.push(Fault::Opening(error.into()));
+            return Ok(report);
+        }
+    };
+    report.store(&store);
+    match open::trees(&store, &options) {
+        Ok((pool, catalog)) => {
+            if let Err(error) = open::log(&disk, &store, &pool, &catalog) {
+                report.faults.push(Fault::Opening(error));
+            }
+            report.trees(&pool, &catalog);
+        }
+        // Most likely the image of one of the faults that the store has reported already.
+        Err(_) if !report.faults.is_empty() => {}
+        Err(error) => report.faults.push(Fault::Opening(error)),
+    }
+    drop(lock);
+    Ok(report)
+}
+
+/// See [`Db::verify`](crate::Db::verify).
+pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Report, Error> {
+    core.check_open()?;
+    let mut report = Report::default();
+    report.store(&core.store);
+    report.trees(&core.pool, &core.catalog);
+    Ok(report)
+}
+
+fn reading() -> Options {
+    let mut options = Options::new();
+    options.read_only(true).create(Create::Never);
+    options
+}

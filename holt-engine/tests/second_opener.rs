@@ -1,0 +1,81 @@
+//! Who may have a database open at the same time: tested with a real second process.
+
+#[path = "common/binary.rs"]
+mod binary;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use binary::{failure, holt, success};
+use holt_engine::{Db, Error, Holder, Options};
+
+#[test]
+fn a_writer_excludes_every_other_process_with_a_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let db = Db::open(&path).unwrap();
+    db.default_tree().put(b"key", b"value").unwrap();
+    for command in [&["put", "key", "other"][..], &["rm", "key"], &["checkpoint"]] {
+        let text = failure(command, &path, 1);
+        assert!(text.contains("another process has it open"), "{text}");
+    }
+    for command in [&["get", "key"][..], &["ls"], &["find"], &["stat"], &["verify"]] {
+        let text = failure(command, &path, 1);
+        assert!(text.contains("another process has it open for writing"), "{text}");
+    }
+    assert_eq!(db.default_tree().get(b"key").unwrap().unwrap(), b"value");
+    db.close().unwrap();
+    assert_eq!(success(&["get", "key"], &path), "value");
+}
+
+#[test]
+fn the_lock_ends_with_close_although_other_handles_live() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path()).unwrap();
+    let tree = db.default_tree();
+    db.close().unwrap();
+    success(&["put", "key", "value"], directory.path());
+    assert!(matches!(tree.get(b"key"), Err(Error::Closed)));
+    assert!(matches!(tree.put(b"key", b""), Err(Error::Closed)));
+    assert_eq!(success(&["get", "key"], directory.path()), "value");
+}
+
+#[test]
+fn readers_share_and_exclude_writers() {
+    let directory = tempfile::tempdir().unwrap();
+    success(&["put", "key", "value"], directory.path());
+    let mut read_only = Options::new();
+    read_only.read_only(true);
+    let one = read_only.open(directory.path()).unwrap();
+    let two = read_only.open(directory.path()).unwrap();
+    assert_eq!(success(&["get", "key"], directory.path()), "value");
+    let text = failure(&["put", "key", "other"], directory.path(), 1);
+    assert!(text.contains("a writer must be alone"), "{text}");
+    let error = Db::open(directory.path()).unwrap_err();
+    assert!(matches!(error, Error::Locked { holder: Holder::Anybody, .. }), "{error}");
+    drop((one, two));
+    success(&["put", "key", "other"], directory.path());
+}
+
+#[test]
+fn the_lock_of_a_killed_process_is_no_obstacle() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, path) = (directory.path().join("source"), directory.path().join("db"));
+    std::fs::create_dir(&source).unwrap();
+    for number in 0..2000 {
+        std::fs::write(source.join(number.to_string()), "").unwrap();
+    }
+    let mut indexing = holt(&["index", "--verbose", source.to_str().unwrap()], &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More lines follow than the pipe can hold unread, so the process is alive and at work.
+    let mut lines = BufReader::new(indexing.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let refused = Db::open(&path);
+    indexing.kill().unwrap();
+    indexing.wait().unwrap();
+    drop(lines);
+    assert!(matches!(refused, Err(Error::Locked { holder: Holder::Anybody, .. })), "{refused:?}");
+    Db::open(&path).unwrap().close().unwrap();
+}

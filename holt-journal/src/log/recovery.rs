@@ -1,0 +1,267 @@
+//! Reading the log back at opening.
+//!
+//! * Nothing is written, whatever is found: a torn tail is cut by the next segment's header, which is written by
+//!   the first append.
+//! * Memory is bounded, whatever the log's size or content.
+//! * Files that lie wholly below the address from which the log is needed are not opened: they may be half
+//!   recycled. All others have to be whole.
+
+use std::io;
+
+use holt_codec::{
+    Damage as LogDamage, DbId, Error as CodecError, LogReader, LogSource, ReadError, Record,
+    SEGMENT_HEADER_LEN, SegmentHeader,
+};
+
+use super::names;
+use super::pipeline::{self, Ended};
+use super::segments::{Settled, failed};
+use crate::disk::{Access, Disk, DiskFile};
+use crate::sync::Arc;
+use crate::{Damage, Error};
+
+/// What recovery found, for [`Journal::start`](crate::Journal::start) to go on behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredLog {
+    /// Where the log ends.
+    pub(super) end: u64,
+    /// Address below which it is known to be on stable storage.
+    pub(super) synced: u64,
+    /// Address behind every segment.
+    pub(super) segments_end: u64,
+    /// All segments, the needed and the others, in the order of their addresses.
+    pub(super) segments: Vec<Settled>,
+    /// Names of those that may hold records that were never synced.
+    pub(super) unsynced: Vec<String>,
+    clean: bool,
+    replayed: Replayed,
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records applied, without those that mean nothing.
+    pub records: u64,
+    /// Bytes of log read.
+    pub bytes: u64,
+    /// Bytes of log that there are at most; the last segments are seldom full.
+    pub at_most: u64,
+}
+
+impl RecoveredLog {
+    /// Address behind the last record.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether the log was closed in order; otherwise the process was killed, the power was lost, or writing had failed.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// What was read.
+    #[must_use]
+    pub fn replayed(&self) -> Replayed {
+        self.replayed
+    }
+}
+
+/// Hands every record of the log of `db` from the address `from` on to `apply`, with its address, in order.
+///
+/// `from` is the newest manifest's log address, or [`FIRST_ADDRESS`](holt_codec::FIRST_ADDRESS) for a database without
+/// one. Changes nothing. Records that mean nothing are left out.
+///
+/// # Errors
+///
+/// As the crate's [`Error`], converted: [`Error::Damaged`] when the log lacks what was durable, [`Error::Foreign`],
+/// [`Error::Format`], [`Error::Io`]. `apply`'s own errors end the replay and come back as they are.
+///
+/// # Panics
+///
+/// When `apply` does.
+pub fn recover_log<D: Disk, E: From<Error>>(
+    disk: &Arc<D>,
+    db: DbId,
+    from: u64,
+    apply: &mut dyn FnMut(u64, Record<'_>) -> Result<(), E>,
+) -> Result<RecoveredLog, E> {
+    recover_log_with(disk, db, from, &mut |_| {}, apply)
+}
+
+/// [`recover_log`] that says how far it has come, every few thousand records and at the end.
+///
+/// # Errors
+///
+/// As [`recover_log`].
+///
+/// # Panics
+///
+/// When `apply` or `progress` does.
+pub fn recover_log_with<D: Disk, E: From<Error>>(
+    disk: &Arc<D>,
+    db: DbId,
+    from: u64,
+    progress: &mut dyn FnMut(Replayed),
+    apply: &mut dyn FnMut(u64, Record<'_>) -> Result<(), E>,
+) -> Result<RecoveredLog, E> {
+    const REPORT: u64 = 8192;
+    let found = Found::new(&**disk, db, from)?;
+    let source = Files { disk: &**disk, names: &found.names, open: None };
+    let mut reader = LogReader::new(source, db, found.headers.clone(), from)
+        .map_err(|error| damaged(db, error))?;
+    let at_most = reader.segments_end().saturating_sub(from);
+    let mut replayed = Replayed { at_most, ..Replayed::default() };
+    let outcome = pipeline::run(&mut reader, &mut |address, len, record| {
+        replayed.bytes += len;
+        if matches!(record, Record::Skip { .. } | Record::CleanEnd) {
+            return Ok(());
+        }
+        apply(address, record)?;
+        replayed.records += 1;
+        if replayed.records.is_multiple_of(REPORT) {
+            progress(replayed);
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(Ended::Applying(error)) => return Err(error),
+        Err(Ended::Thread(error)) => return Err(Error::Thread(Arc::new(error)).into()),
+        Err(Ended::Reading(ReadError::Source(error))) => return Err(error.into()),
+        Err(Ended::Reading(ReadError::Log(error))) => return Err(damaged(db, error).into()),
+        Err(Ended::Reading(_)) => unreachable!("a reader fails through its source or its log"),
+        Err(Ended::Decoding(address, error)) => {
+            return Err(found.undecodable(address, error).into());
+        }
+    }
+    progress(replayed);
+    let end = reader.end().expect("a reader without an error has read to the end");
+    let unsynced = found
+        .headers
+        .iter()
+        .filter(|header| header.end() > end.synced && header.start < end.address)
+        .map(|header| names::segment(header.start))
+        .collect();
+    Ok(RecoveredLog {
+        end: end.address,
+        synced: end.synced,
+        segments_end: reader.segments_end(),
+        segments: found.all,
+        unsynced,
+        clean: end.clean,
+        replayed,
+    })
+}
+
+/// The files of the log.
+struct Found {
+    /// All of them.
+    all: Vec<Settled>,
+    /// Names of the needed ones.
+    names: Vec<String>,
+    /// Headers of the needed ones.
+    headers: Vec<SegmentHeader>,
+}
+
+impl Found {
+    fn new<D: Disk>(disk: &D, db: DbId, from: u64) -> Result<Found, Error> {
+        let listed = disk.list().map_err(failed("list", ""))?;
+        let mut all: Vec<Settled> = listed
+            .into_iter()
+            .filter_map(|name| Some(Settled { start: names::start_of(&name)?, name }))
+            .collect();
+        all.sort_by_key(|file| file.start);
+        let first = all.iter().rposition(|file| file.start <= from).unwrap_or(0);
+        let mut found = Found { names: Vec::new(), headers: Vec::new(), all };
+        for file in &found.all[first..] {
+            found.headers.push(header(disk, db, file)?);
+            found.names.push(file.name.clone());
+        }
+        Ok(found)
+    }
+
+    /// The error that a record's body breaks the format.
+    fn undecodable(&self, address: u64, error: CodecError) -> Error {
+        let behind = self.headers.partition_point(|header| header.start <= address);
+        let header = self.headers[..behind].last().expect("a record lies in a segment");
+        Error::Damaged {
+            file: names::segment(header.start),
+            offset: header.file_offset(address),
+            what: Damage::Bytes(error),
+        }
+    }
+}
+
+/// Reads and checks the header of a segment.
+fn header<D: Disk>(disk: &D, db: DbId, listed: &Settled) -> Result<SegmentHeader, Error> {
+    let name = &listed.name;
+    let file = disk.open(name, Access::Read).map_err(failed("open", name))?;
+    let len = file.len().map_err(failed("measure", name))?;
+    let damaged = |offset, what| Error::Damaged { file: name.clone(), offset, what };
+    let mut bytes = vec![0; SEGMENT_HEADER_LEN.min(usize::try_from(len).unwrap_or(usize::MAX))];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            return Err(failed("read", name)(error));
+        }
+        _ => {}
+    }
+    let header = SegmentHeader::decode(&bytes).map_err(|error| match error {
+        CodecError::Version { .. } => Error::Format { file: name.clone(), error },
+        other => damaged(0, Damage::Bytes(other)),
+    })?;
+    if header.db != db {
+        return Err(Error::Foreign { file: name.clone(), expected: db, found: header.db });
+    }
+    if header.start != listed.start {
+        let what = Damage::Start { expected: listed.start, found: header.start };
+        return Err(damaged(0, what));
+    }
+    if header.file_len() != len {
+        return Err(damaged(len, Damage::Length { expected: header.file_len(), found: len }));
+    }
+    Ok(header)
+}
+
+/// The crate's error for what the reader found.
+fn damaged(db: DbId, error: CodecError) -> Error {
+    match error {
+        CodecError::Damaged { damage: LogDamage::MissingStart { wanted }, .. } => Error::Damaged {
+            file: names::segment(wanted),
+            offset: 0,
+            what: Damage::Log(LogDamage::MissingStart { wanted }),
+        },
+        CodecError::Damaged { segment, offset, damage, .. } => {
+            Error::Damaged { file: names::segment(segment), offset, what: Damage::Log(damage) }
+        }
+        other => Error::Damaged { file: db.to_string(), offset: 0, what: Damage::Bytes(other) },
+    }
+}
+
+/// The needed segments, opened one at a time.
+struct Files<'a, D: Disk> {
+    disk: &'a D,
+    names: &'a [String],
+    /// The one that was read last, by its place in the list.
+    open: Option<(usize, D::File)>,
+}
+
+impl<D: Disk> LogSource for Files<'_, D> {
+    type Error = Error;
+
+    fn read_at(&mut self, segment: usize, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        let name = &self.names[segment];
+        let file = match self.open.take() {
+            Some((at, file)) if at == segment => file,
+            _ => self.disk.open(name, Access::Read).map_err(failed("open", name))?,
+        };
+        let (_, file) = self.open.insert((segment, file));
+        loop {
+            match file.read_at(buf, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done.map_err(failed("read", name)),
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The segment files of an open log: which there are, how one is made, and which are needed no more.
+//!
+//! * A segment gets its name only when its whole content is durable, and an address in it is granted only when
+//!   its name is: who finds a segment by name finds a whole one.
+//! * Its file has its full length and allocated blocks from the start, so that a synced append changes no
+//!   metadata.
+//! * A segment is recycled by becoming the one in the making first. Until then it keeps its old name, which lies
+//!   below the address from which the log is needed and is therefore never looked at.
+//! * All segments of one process share a salt. Each record's checksum covers its 64-bit address, so bytes of an earlier
+//!   place in this very run cannot pass for new ones either.
+
+use std::collections::VecDeque;
+use std::io;
+
+use holt_codec::{MAX_ADDRESS, SEGMENT_HEADER_LEN, SegmentHeader};
+
+use super::names;
+use crate::Error;
+use crate::disk::{Access, Disk, DiskFile};
+use crate::sync::Arc;
+
+/// Segments that are kept for recycling.
+const SPARES: usize = 2;
+
+/// Window of the first segment after opening; each next one is twice as long, up to the option. A process that
+/// writes a little makes a small file.
+const FIRST_WINDOW: u64 = 1 << 20;
+
+/// Bytes of zeros written at once.
+const ZEROS: usize = 256 << 10;
+
+/// A segment that can still be written to, or whose writes are not all synced.
+#[derive(Debug)]
+pub(super) struct Segment<F> {
+    pub(super) header: SegmentHeader,
+    pub(super) name: String,
+    /// The one descriptor from creation to last sync.
+    pub(super) file: F,
+}
+
+/// A segment whose bytes are durable, or that an earlier process left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) start: u64,
+    pub(super) name: String,
+}
+
+/// The files of an open log.
+#[derive(Debug)]
+pub(super) struct Segments<F> {
+    /// In the order of their addresses; all of them below every live one.
+    settled: VecDeque<Settled>,
+    /// In the order of their addresses.
+    live: VecDeque<Arc<Segment<F>>>,
+    /// Below the manifest's address and not deleted: to be recycled.
+    spares: Vec<String>,
+    /// Addresses from which somebody needs the log, with a ticket each.
+    pins: Vec<(u64, u64)>,
+    next_ticket: u64,
+}
+
+impl<F: DiskFile> Segments<F> {
+    /// The files that recovery found, in the order of their addresses.
+    pub(super) fn new(settled: Vec<Settled>) -> Segments<F> {
+        Segments {
+            settled: settled.into(),
+            live: VecDeque::new(),
+            spares: Vec::new(),
+            pins: Vec::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// The live segment that holds the byte at `address`.
+    pub(super) fn at(&self, address: u64) -> Option<Arc<Segment<F>>> {
+        let behind = self.live.partition_point(|segment| segment.header.start <= address);
+        let segment = self.live.get(behind.checked_sub(1)?)?;
+        (address < segment.header.end()).then(|| Arc::clone(segment))
+    }
+
+    /// The live segments that hold any byte of `from..to`.
+    pub(super) fn between(&self, from: u64, to: u64) -> Vec<Arc<Segment<F>>> {
+        let touches =
+            |segment: &&Arc<Segment<F>>| segment.header.start < to && segment.header.end() > from;
+        self.live.iter().filter(touches).cloned().collect()
+    }
+
+    /// The last live segment.
+    pub(super) fn last(&self) -> Option<&Arc<Segment<F>>> {
+        self.live.back()
+    }
+
+    pub(super) fn push(&mut self, segment: Arc<Segment<F>>) {
+        self.live.push_back(segment);
+    }
+
+    /// Lets go of the descriptors of segments that end at or below `synced`.
+    pub(super) fn settle(&mut self, synced: u64) {
+        while self.live.front().is_some_and(|segment| segment.header.end() <= synced) {
+            if let Some(segment) = self.live.pop_front() {
+                let (start, name) = (segment.header.start, segment.name.clone());
+                self.settled.push_back(Settled { start, name });
+            }
+        }
+    }
+
+    /// Window of the next segment, when no segment is longer than `longest`.
+    pub(super) fn next_window(&self, longest: u64) -> u64 {
+        self.last().map_or(FIRST_WINDOW, |segment| segment.header.window * 2).min(longest)
+    }
+
+    pub(super) fn take_spare(&mut self) -> Option<String> {
+        self.spares.pop()
+    }
+
+    /// Keeps the log from `address` on until the ticket is given back.
+    pub(super) fn pin(&mut self, address: u64) -> u64 {
+        self.next_ticket += 1;
+        self.pins.push((self.next_ticket, address));
+        self.next_ticket
+    }
+
+    pub(super) fn unpin(&mut self, ticket: u64) {
+        self.pins.retain(|&(held, _)| held != ticket);
+    }
+
+    /// Takes the segments that nobody needs who needs the log from `address` on out of the list: spares are
+    /// kept, the names returned are to be removed.
+    pub(super) fn obsolete(&mut self, address: u64) -> Vec<String> {
+        let needed = self.pins.iter().map(|&(_, pinned)| pinned).fold(address, u64::min);
+        let mut names = Vec::new();
+        // A segment is needed until the next one starts at or below the address.
+        while let Some(next) = self.settled.get(1).map(|next| next.start).or_else(|| {
+            self.settled.front()?;
+            self.live.front().map(|live| live.header.start)
+        }) {
+            if next > needed {
+                break;
+            }
+            if let Some(segment) = self.settled.pop_front() {
+                names.push(segment.name);
+            }
+        }
+        while self.spares.len() < SPARES
+            && let Some(name) = names.pop()
+        {
+            self.spares.push(name);
+        }
+        names
+    }
+}
+
+/// Why a segment could not be made.
+#[derive(Debug)]
+pub(super) enum Unmade {
+    /// Nothing has changed; it can be tried again.
+    Retry(Error),
+    /// Names are in doubt for good.
+    Doubt(Error),
+}
+
+/// Makes a segment, durable content and name, out of a spare file or a new one.
+pub(super) fn make<D: Disk>(
+    disk: &D,
+    header: SegmentHeader,
+    spare: Option<String>,
+) -> Result<Segment<D::File>, Unmade> {
+    if header.start.checked_add(header.window).is_none_or(|end| end > MAX_ADDRESS) {
+        return Err(Unmade::Retry(Error::LogExhausted));
+    }
+    let file = match spare.map(|spare| recycle(disk, &header, &spare)) {
+        Some(Ok(Some(file))) => file,
+        // A spare that does not serve is no reason to fail while a new file may.
+        Some(Ok(None) | Err(_)) | None => {
+            remove_leftover(disk).map_err(Unmade::Retry)?;
+            match create(disk, &header) {
+                Ok(file) => file,
+                Err(error) => {
+                    // Gives the space back; if that fails too, the next attempt begins with it.
+                    let _ = remove_leftover(disk);
+                    return Err(Unmade::Retry(error));
+                }
+            }
+        }
+    };
+    let name = names::segment(header.start);
+    disk.rename(names::MAKING, &name).map_err(|error| {
+        let _ = remove_leftover(disk);
+        Unmade::Retry(failed("name", &name)(error))
+    })?;
+    disk.sync_dir()
+        .map_err(|error| Unmade::Doubt(failed("sync the directory of", &name)(error)))?;
+    Ok(Segment { header, name, file })
+}
+
+/// Turns a spare file into the segment in the making, if it has the right length.
+fn recycle<D: Disk>(
+    disk: &D,
+    header: &SegmentHeader,
+    spare: &str,
+) -> Result<Option<D::File>, Error> {
+    remove_leftover(disk)?;
+    disk.rename(spare, names::MAKING).map_err(failed("recycle", spare))?;
+    let file = disk.open(names::MAKING, Access::ReadWrite).map_err(failed("open", spare))?;
+    if file.len().map_err(failed("measure", spare))? != header.file_len() {
+        return Ok(None);
+    }
+    file.write_bytes_at(&header.encode(), 0).map_err(failed("write", spare))?;
+    file.sync_all().map_err(failed("sync", spare))?;
+    Ok(Some(file))
+}
+
+/// Creates the segment in the making: allocated, zero-filled, durable but for its name.
+fn create<D: Disk>(disk: &D, header: &SegmentHeader) -> Result<D::File, Error> {
+    let name = names::MAKING;
+    let file = disk.create(name).map_err(failed("create", name))?;
+    file.allocate(0, header.file_len()).map_err(failed("allocate", name))?;
+    file.write_bytes_at(&header.encode(), 0).map_err(failed("write", name))?;
+    // Allocated blocks that were never written cost a metadata update at their first write; zeros now spare
+    // every synced append that.
+    let zeros = vec![0; ZEROS.min(header.window as usize)];
+    let mut at = SEGMENT_HEADER_LEN as u64;
+    while at < header.file_len() {
+        let len = (header.file_len() - at).min(zeros.len() as u64) as usize;
+        file.write_bytes_at(&zeros[..len], at).map_err(failed("write", name))?;
+        at += len as u64;
+    }
+    file.sync_all().map_err(failed("sync", name))?;
+    Ok(file)
+}
+
+/// Removes what an interrupted making left.
+fn remove_leftover<D: Disk>(disk: &D) -> Result<(), Error> {
+    match disk.remove(names::MAKING) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", names::MAKING)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Turns a disk's error into the crate's.
+pub(super) fn failed(doing: &'static str, file: &str) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::Io { doing, file: file.to_owned(), error: Arc::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+
+    fn list(starts: &[u64]) -> Segments<<SimDisk as Disk>::File> {
+        let settled = |&start| Settled { start, name: names::segment(start) };
+        Segments::new(starts.iter().map(settled).collect())
+    }
+
+    #[test]
+    fn a_segment_is_needed_until_the_next_one_starts_at_or_below_the_address() {
+        let starts = [4096, 8192, 12288, 16384, 20480];
+        for (address, gone) in
+            [(4096, 0), (8191, 0), (8192, 1), (12287, 1), (16384, 3), (u64::MAX, 4)]
+        {
+            let mut segments = list(&starts);
+            let removed = segments.obsolete(address);
+            assert_eq!(removed.len() + segments.spares.len(), gone, "{address}");
+            assert_eq!(segments.settled[0].start, starts[gone], "{address}");
+        }
+    }
+
+    #[test]
+    fn a_pinned_address_keeps_its_segment_until_it_is_unpinned() {
+        let mut segments = list(&[4096, 8192, 12288]);
+        let ticket = segments.pin(9000);
+        segments.obsolete(u64::MAX);
+        assert_eq!(segments.settled.len(), 2);
+        segments.unpin(ticket);
+        segments.obsolete(u64::MAX);
+        assert_eq!(segments.settled.len(), 1);
+    }
+}

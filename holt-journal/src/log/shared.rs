@@ -1,0 +1,345 @@
+//! The open log as its handle, its permits and its two threads share it.
+//!
+//! # Marks
+//!
+//! *drained by the ring ≥* `written` *≥* `synced` of the group. All are addresses and only grow.
+//!
+//! | word | written by | read by |
+//! |---|---|---|
+//! | `written` | who holds the writer | everybody |
+//! | `barrier`: address of the first change without a record, or the highest number | dropped reservations | drains, waiters |
+//! | `settling`: files of earlier processes that may not be durable | whoever settles first, under its lock | the same |
+//!
+//! # Locks
+//!
+//! `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
+//! over a sync except `settling`, whose holders have nothing to do without it.
+
+use std::process;
+use std::time::{Duration, Instant};
+
+use holt_codec::{DbId, SEGMENT_RESERVE, Seed, SegmentHeader};
+use holt_wal_ring::Ring;
+
+use super::group::Group;
+use super::journal::LogOptions;
+use super::maker::Desk;
+use super::segments::{Segment, Segments, Unmade, failed, make};
+use super::writer::Writer;
+use crate::Error;
+use crate::disk::{Access, Disk, DiskFile};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock, yield_now};
+
+/// No change is without its record.
+pub(super) const NO_BARRIER: u64 = u64::MAX;
+
+/// A leader waits for the clients of the group before at most this part of what the last sync took.
+const LINGER: u32 = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shared<D: Disk> {
+    pub(super) disk: Arc<D>,
+    pub(super) db: DbId,
+    pub(super) options: LogOptions,
+    /// The process that may write.
+    pub(super) owner: u32,
+    pub(super) ring: Arc<Ring>,
+    /// Address of the first record of this process.
+    pub(super) start: u64,
+    /// Where the log ended when it was opened.
+    pub(super) recovered: u64,
+    salt: u64,
+    pub(super) seed: Seed,
+    pub(super) group: Group<Error>,
+    pub(super) desk: Arc<Desk>,
+    written: AtomicU64,
+    pub(super) barrier: AtomicU64,
+    pub(super) writer: Mutex<Writer<D>>,
+    pub(super) segments: Mutex<Segments<D::File>>,
+    settling: Mutex<Vec<String>>,
+    pace: Mutex<Pace>,
+}
+
+/// What the last sync was like.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Waiters that it had, the leader not counted.
+    members: usize,
+    took: Duration,
+}
+
+impl<D: Disk> Shared<D> {
+    #[expect(clippy::too_many_arguments, reason = "one caller, which makes each part")]
+    pub(super) fn new(
+        disk: Arc<D>,
+        db: DbId,
+        options: LogOptions,
+        salt: u64,
+        writer: impl FnOnce(Seed) -> (Arc<Ring>, Writer<D>),
+        recovered: u64,
+        synced: u64,
+        (segments, settling): (Segments<D::File>, Vec<String>),
+    ) -> Shared<D> {
+        let seed = Seed::new(salt);
+        let (ring, writer) = writer(seed);
+        let start = ring.tail();
+        Shared {
+            disk,
+            db,
+            options,
+            owner: process::id(),
+            ring,
+            start,
+            recovered,
+            salt,
+            seed,
+            group: Group::new(synced, || Error::LogFailed(Box::new(Error::LogPanicked))),
+            desk: Arc::new(Desk::new(start)),
+            written: AtomicU64::new(start),
+            barrier: AtomicU64::new(NO_BARRIER),
+            writer: Mutex::new(writer),
+            segments: Mutex::new(segments),
+            settling: Mutex::new(settling),
+            pace: Mutex::new(Pace::default()),
+        }
+    }
+
+    /// Address up to which the log is handed to the operating system.
+    pub(super) fn written(&self) -> u64 {
+        // Acquire: with the release in `drain`; whoever sees the mark may sync the files below it.
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Address of the first change without a record.
+    pub(super) fn barrier(&self) -> u64 {
+        // Acquire: with the release in `lose`.
+        self.barrier.load(Ordering::Acquire)
+    }
+
+    /// Why writing is over, if it is.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.group.failure().or_else(|| self.unpublished(u64::MAX))
+    }
+
+    /// The error of a wait for `end` if a change below it has no record.
+    pub(super) fn unpublished(&self, end: u64) -> Option<Error> {
+        let address = self.barrier();
+        (address < end).then_some(Error::Unpublished { address })
+    }
+
+    /// Refuses to go on in a forked child.
+    pub(super) fn check_owner(&self) -> Result<(), Error> {
+        if process::id() == self.owner { Ok(()) } else { Err(Error::Forked { owner: self.owner }) }
+    }
+
+    /// Ends writing for good and wakes everybody who waits for anything.
+    pub(super) fn fail(&self, error: Error) -> Error {
+        let error = match error {
+            failed @ (Error::LogFailed(_) | Error::Forked { .. }) => failed,
+            other => Error::LogFailed(Box::new(other)),
+        };
+        self.group.fail(error.clone());
+        self.ring.close();
+        self.ring.wake();
+        self.desk.stop();
+        error
+    }
+
+    /// The change at `address` was applied and will never be logged. Its range becomes a skip after this.
+    pub(super) fn lose(&self, address: u64) {
+        // Release: before the skip is published, so that no drain passes it; the waiters' loads acquire.
+        self.barrier.fetch_min(address, Ordering::AcqRel);
+        self.ring.close();
+    }
+
+    /// Writes out what is published.
+    pub(super) fn drain(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        let mut writer = lock(&self.writer);
+        if let Some(failure) = self.group.failure() {
+            return Err(failure);
+        }
+        let guard = Panicked(self);
+        let outcome = writer.drain(&self.segments, &self.barrier, self.group.synced());
+        std::mem::forget(guard);
+        // Release: with the acquire in `written`.
+        self.written.store(writer.position(), Ordering::Release);
+        drop(writer);
+        outcome.map_err(|error| self.fail(error))?;
+        self.look_ahead();
+        Ok(())
+    }
+
+    /// Asks for the next segment when more than half of the last one is used.
+    fn look_ahead(&self) {
+        let left = self.desk.limit().saturating_sub(self.written());
+        let window = lock(&self.segments).last().map_or(0, |last| last.header.window);
+        if left < window / 2 {
+            self.desk.ask_ahead();
+        }
+    }
+
+    /// Writes out everything below `end`, waiting for those who are still filling it; stops at a change without
+    /// its record.
+    pub(super) fn drain_to(&self, end: u64) -> Result<(), Error> {
+        loop {
+            let reachable = end.min(self.barrier());
+            if self.written() >= reachable {
+                return Ok(());
+            }
+            if let Some(failure) = self.group.failure() {
+                return Err(failure);
+            }
+            self.ring.wait_committed(reachable, None, || {
+                self.group.has_failed() || self.barrier() < reachable
+            });
+            self.drain()?;
+        }
+    }
+
+    /// What a leader does: everything below `end` and whatever else is there becomes durable.
+    pub(super) fn flush(&self, end: u64) -> Result<u64, Error> {
+        self.check_owner()?;
+        self.settle()?;
+        if end > self.start {
+            self.drain_to(end)?;
+            self.linger()?;
+        }
+        self.sync()
+    }
+
+    /// Lets the clients of the group before join this one, for a moment that is short beside a sync.
+    ///
+    /// Without it two halves of the clients take turns: those who were just acknowledged come a little too late for
+    /// the sync that begins at once, every time.
+    fn linger(&self) -> Result<(), Error> {
+        let (expected, patience) = {
+            let pace = lock(&self.pace);
+            (pace.members, pace.took / LINGER)
+        };
+        if expected == 0 {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        while self.group.members() < expected && begun.elapsed() < patience {
+            yield_now();
+        }
+        self.drain()
+    }
+
+    /// Syncs what is written.
+    fn sync(&self) -> Result<u64, Error> {
+        let (from, mark) = (self.group.synced(), self.written());
+        let members = self.group.members();
+        let begun = Instant::now();
+        let segments = lock(&self.segments).between(from, mark);
+        for segment in segments {
+            segment
+                .file
+                .sync_data()
+                .map_err(|error| self.fail(failed("sync", &segment.name)(error)))?;
+        }
+        *lock(&self.pace) = Pace { members, took: begun.elapsed() };
+        lock(&self.segments).settle(mark);
+        Ok(mark)
+    }
+
+    /// Makes durable what earlier processes left: recovery has read it, but it may never have been synced.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        let mut names = lock(&self.settling);
+        if let Some(failure) = self.group.failure() {
+            return Err(failure);
+        }
+        if !names.is_empty() {
+            for name in names.iter() {
+                let synced = self
+                    .disk
+                    .open(name, Access::ReadWrite)
+                    .and_then(|file| file.sync_data())
+                    .map_err(failed("sync", name));
+                synced.map_err(|error| self.fail(error))?;
+            }
+            names.clear();
+        }
+        // Everything below the first address of this process is durable, or never was part of the log.
+        self.group.advance(self.start);
+        Ok(())
+    }
+
+    /// Grants addresses up to `end`, making segments for them if there are none.
+    pub(super) fn provide(&self, end: u64) -> Result<(), Error> {
+        self.desk.provide(end).map_err(|error| self.failure().unwrap_or(error))
+    }
+
+    /// What the maker does: one segment more.
+    pub(super) fn make_segment(&self) {
+        let made =
+            self.check_owner().and_then(|()| self.settle()).map_err(Unmade::Retry).and_then(|()| {
+                let (header, spare) = self.next_header();
+                make(&*self.disk, header, spare)
+            });
+        match made {
+            Ok(segment) => {
+                let limit = segment.header.end() - SEGMENT_RESERVE;
+                lock(&self.segments).push(Arc::new(segment));
+                self.desk.raise(limit);
+            }
+            Err(Unmade::Retry(error)) => self.desk.report(error),
+            Err(Unmade::Doubt(error)) => drop(self.fail(error)),
+        }
+    }
+
+    fn next_header(&self) -> (SegmentHeader, Option<String>) {
+        let mut segments = lock(&self.segments);
+        let window = segments.next_window(self.options.window());
+        let (start, predecessor_end) = match segments.last().map(Arc::<Segment<_>>::as_ref) {
+            Some(last) => (last.header.end(), last.header.end()),
+            None => (self.start, self.recovered),
+        };
+        // The longest segments are worth recycling; the short ones of a beginning come once.
+        let spare = if window == self.options.window() { segments.take_spare() } else { None };
+        (SegmentHeader { db: self.db, salt: self.salt, start, window, predecessor_end }, spare)
+    }
+
+    /// Writes and syncs everything, then says that the log ends here.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        // Who has a permit may still use it; nobody gets a new one.
+        loop {
+            let granted = self.ring.granted();
+            if self.ring.committed() >= granted {
+                break;
+            }
+            if let Some(failure) = self.group.failure() {
+                return Err(failure);
+            }
+            self.ring.wait_committed(granted, None, || self.group.has_failed());
+        }
+        let end = self.ring.tail();
+        let reachable = end.min(self.barrier());
+        self.group.wait(reachable, || self.unpublished(reachable), |end| self.flush(end))?;
+        if let Some(error) = self.unpublished(end) {
+            return Err(error);
+        }
+        if end == self.start {
+            return Ok(());
+        }
+        let mut writer = lock(&self.writer);
+        let ended = writer.end(&self.segments);
+        let mark = writer.position();
+        // Release: with the acquire in `written`.
+        self.written.store(mark, Ordering::Release);
+        drop(writer);
+        ended.map_err(|error| self.fail(error))?;
+        self.group.wait(mark, || None, |_| self.sync())
+    }
+}
+
+/// Ends writing when it is dropped: only a panic drops it.
+struct Panicked<'a, D: Disk>(&'a Shared<D>);
+
+impl<D: Disk> Drop for Panicked<'_, D> {
+    fn drop(&mut self) {
+        self.0.fail(Error::LogPanicked);
+    }
+}

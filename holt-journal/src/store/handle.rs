@@ -1,0 +1,206 @@
+//! The store's handle: reading, figures, and closing.
+//!
+//! - `current` is what reads see. A read holds its shared side until it has its bytes, so a
+//!   checkpoint that takes the exclusive side knows that nobody reads what it then frees.
+//! - `writer` belongs to the one checkpoint or compaction that runs. It is taken before
+//!   `current`, never after.
+
+use std::time::SystemTime;
+
+use holt_codec::{DbId, EXTENT_UNIT, IMAGE_HEADER_LEN};
+
+use super::ObjectId;
+use super::data_file::DataFile;
+use super::open;
+use super::state::State;
+use super::writer::Writer;
+use crate::disk::{Access, Disk};
+use crate::error::Error;
+use crate::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+
+/// The images of a database and the manifest that says which count.
+///
+/// All methods may be called from several threads; checkpoints and compactions wait for each
+/// other, reads only for the moment in which a checkpoint takes effect.
+///
+/// The store takes no lock on its directory: whoever opens it makes sure that it is alone.
+#[derive(Debug)]
+pub struct Store<D: Disk> {
+    pub(super) disk: Arc<D>,
+    pub(super) db: DbId,
+    pub(super) access: Access,
+    pub(super) data: DataFile<D::File>,
+    pub(super) current: RwLock<State>,
+    pub(super) writer: Mutex<Writer<D::File>>,
+}
+
+impl<D: Disk> Store<D> {
+    /// Creates a database with nothing in it, under a fresh random identity, whose log begins
+    /// at `log_address`.
+    ///
+    /// When this returns the database survives a power cut. If it is interrupted or fails,
+    /// nothing or all of it is there; what is left of an incomplete creation is in nobody's
+    /// way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Occupied`] if the directory holds any file but a lock and what an interrupted
+    /// creation left; the disk's errors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use holt_journal::disk::{Access, SimDisk};
+    /// use holt_journal::store::Store;
+    ///
+    /// let disk = Arc::new(SimDisk::new(1));
+    /// let id = Store::create(disk.clone(), 4096)?.db();
+    /// let store = Store::open(disk, Access::ReadWrite)?;
+    /// assert_eq!((store.db(), store.log_address()), (id, 4096));
+    /// # Ok::<(), holt_journal::Error>(())
+    /// ```
+    pub fn create(disk: Arc<D>, log_address: u64) -> Result<Store<D>, Error> {
+        open::create(disk, log_address)
+    }
+
+    /// Opens a database at its newest commit. Changes nothing, whatever the access; with
+    /// [`Access::Read`] no file is opened for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStore`] if there is none; [`Error::Missing`], [`Error::Damaged`],
+    /// [`Error::Foreign`], [`Error::Format`] if what is there is not whole; the disk's errors.
+    pub fn open(disk: Arc<D>, access: Access) -> Result<Store<D>, Error> {
+        open::open(disk, access)
+    }
+
+    /// The database's identity.
+    pub fn db(&self) -> DbId {
+        self.db
+    }
+
+    /// Where the replay of the log starts: the address that the last commit was given.
+    pub fn log_address(&self) -> u64 {
+        self.current().log_address
+    }
+
+    /// The bytes that the last commit was given.
+    pub fn meta(&self) -> Vec<u8> {
+        self.current().meta.clone()
+    }
+
+    /// Every object, by ascending id, with the length of its image in bytes.
+    pub fn objects(&self) -> Vec<(ObjectId, u64)> {
+        let current = self.current();
+        current.mapping.values().map(|m| (ObjectId(m.object), u64::from(m.len))).collect()
+    }
+
+    /// Replaces `out` by an object's image, as the last commit has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoObject`]; [`Error::Damaged`] if the bytes there are not that image, whole;
+    /// the disk's errors, after which other images can still be read. `out` is empty then.
+    pub fn read(&self, object: ObjectId, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.clear();
+        let current = self.current();
+        let mapping = current.mapping.get(&object.0).ok_or(Error::NoObject { object })?;
+        // The guard is held: what this mapping names is not given to anybody meanwhile.
+        self.data.read_image(self.db, mapping, out)
+    }
+
+    /// Makes the mark of the last commit durable, so that the next opening need not doubt it.
+    ///
+    /// Nothing is lost without it: a store may be dropped at any time.
+    ///
+    /// # Errors
+    ///
+    /// The disk's errors. No commit is in doubt for them.
+    pub fn close(&self) -> Result<(), Error> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
+        let mut writer = self.writer()?;
+        writer.settle_mark(&self.data, self.db, &self.current())
+    }
+
+    /// Figures of this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreClosed`] after a checkpoint panicked.
+    pub fn stats(&self) -> Result<StoreStats, Error> {
+        let writer = self.writer_even_if_closed()?;
+        let current = self.current();
+        let images = current.mapping.values().map(|m| u64::from(m.len) + HEADER).sum();
+        let live: u64 = current.mapping.values().map(|m| m.units()).sum();
+        Ok(StoreStats {
+            objects: current.mapping.len() as u64,
+            file_bytes: writer.file_units() * EXTENT_UNIT,
+            live_bytes: live * EXTENT_UNIT,
+            image_bytes: images,
+            free_bytes: writer.free_units() * EXTENT_UNIT,
+            held_bytes: (writer.taken_units() - live) * EXTENT_UNIT,
+            manifest_bytes: writer.manifest_bytes(),
+            sequence: current.sequence,
+            generation: current.generation,
+            log_address: current.log_address,
+            last_checkpoint: writer.last_checkpoint(),
+            failure: writer.failure(),
+        })
+    }
+
+    pub(super) fn current(&self) -> RwLockReadGuard<'_, State> {
+        // A state is replaced whole: a panic elsewhere cannot leave half of one.
+        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The writer, unless an earlier failure closed the store.
+    pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer<D::File>>, Error> {
+        let writer = self.writer_even_if_closed()?;
+        match writer.failure() {
+            Some(failure) => Err(Error::StoreClosed(Box::new(failure))),
+            None => Ok(writer),
+        }
+    }
+
+    pub(super) fn writer_even_if_closed(&self) -> Result<MutexGuard<'_, Writer<D::File>>, Error> {
+        let panicked = |_| Error::StoreClosed(Box::new(Error::CheckpointPanicked));
+        self.writer.lock().map_err(panicked)
+    }
+}
+
+const HEADER: u64 = IMAGE_HEADER_LEN as u64;
+
+/// Figures of a store. Sizes are bytes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Objects with an image.
+    pub objects: u64,
+    /// Length of the data file as this process knows it.
+    pub file_bytes: u64,
+    /// What the extents of the last commit take.
+    pub live_bytes: u64,
+    /// The part of `live_bytes` that is images and not padding.
+    pub image_bytes: u64,
+    /// Holes below the last extent, free to be taken.
+    pub free_bytes: u64,
+    /// Space that is neither: of states that may still count, and of failed syncs.
+    pub held_bytes: u64,
+    /// Length of the manifest file, 0 before the first commit after an opening that starts a
+    /// new one.
+    pub manifest_bytes: u64,
+    /// Commits since the database was created.
+    pub sequence: u64,
+    /// Generation of the last commit.
+    pub generation: u64,
+    /// Log address of the last commit.
+    pub log_address: u64,
+    /// When this process last committed a checkpoint, by the system's clock. Only for people
+    /// to read.
+    pub last_checkpoint: Option<SystemTime>,
+    /// What closed the store for checkpoints.
+    pub failure: Option<Error>,
+}
