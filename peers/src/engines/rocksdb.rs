@@ -95,7 +95,7 @@ impl Session for Handle<'_> {
         let mut batch = WriteBatch::default();
         batch.put(to, &value);
         batch.delete(from);
-        self.db.write_opt(&batch, &self.write)?;
+        self.db.write_opt(batch, &self.write)?;
         Ok(true)
     }
 
@@ -104,7 +104,7 @@ impl Session for Handle<'_> {
         for &(key, value) in records {
             batch.put(key, value);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn scan(&mut self, from: &[u8], _want: Want, visit: Visit<'_>) -> Result<(), Failure> {
@@ -130,7 +130,7 @@ impl Session for Handle<'_> {
         if successor(&mut end) {
             batch.delete_range(from, end.as_slice());
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), Failure> {
@@ -140,6 +140,6 @@ impl Session for Handle<'_> {
             return Err("a prefix of 0xFF bytes has no end".into());
         }
         batch.delete_range(prefix, end.as_slice());
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 }
