@@ -6,7 +6,7 @@ use holt_codec::DbId;
 use thiserror::Error as ThisError;
 
 use crate::store::ObjectId;
-use crate::sync::Arc;
+use crate::sync::PlainArc as Arc;
 
 /// An error of the journal.
 ///

@@ -1,29 +1,33 @@
 //! The only place of this crate that names the primitives of synchronization.
 //!
-//! `cfg(loom)` swaps them for loom's, which explore every interleaving of a model. What only the parts outside the
-//! models use is there in an ordinary build alone.
+//! `cfg(loom)` swaps those that the models use for loom's, which explore every interleaving; the rest of the crate is not
+//! built then.
 
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+pub(crate) use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{Builder, JoinHandle, Thread, current, park, scope, yield_now},
 };
-#[cfg(not(loom))]
-pub(crate) use std::thread::{Thread, current, park};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+pub(crate) use loom::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{Thread, current, park},
 };
-#[cfg(loom)]
-pub(crate) use loom::thread::{Thread, current, park};
 
-// --- log, outside its models ---
+// --- store and disk ---
+/// Shared ownership of what is no part of any protocol, so that loom need not follow it.
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Condvar, Weak, mpsc};
+pub(crate) use std::sync::Arc as PlainArc;
 #[cfg(not(loom))]
-pub(crate) use std::thread::{Builder, JoinHandle, scope, yield_now};
+pub(crate) use std::sync::{PoisonError, TryLockError};
 
 /// Locks, also when a holder panicked: whoever can panic under a lock of this crate says so by other means, and a
 /// poisoned lock would turn one panic into a panic of everybody.

@@ -49,7 +49,7 @@ use std::fmt;
 use std::io;
 
 use super::{Access, Disk, check_name};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, PlainArc, PoisonError};
 
 pub use crash::CrashPattern;
 pub use fault::{Fault, Operation, Target, Trigger};
@@ -59,7 +59,7 @@ use state::State;
 /// A simulated directory. Clones are handles of the same one.
 #[derive(Clone)]
 pub struct SimDisk {
-    shared: Arc<Mutex<State>>,
+    shared: PlainArc<Mutex<State>>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -80,12 +80,12 @@ impl SimDisk {
     }
 
     fn from_state(state: State) -> SimDisk {
-        SimDisk { shared: Arc::new(Mutex::new(state)) }
+        SimDisk { shared: PlainArc::new(Mutex::new(state)) }
     }
 
     /// The state; a test that panicked elsewhere with it in hand must not hide its own report.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The seed that repeats this disk's behaviour.
