@@ -56,7 +56,7 @@ pub(crate) struct CellRecord {
     pub(crate) mode: String,
     /// The operations.
     pub(crate) rows: Vec<Row>,
-    /// Engines that failed the workload, and why.
+    /// Engines that are not in the workload's tables, and why.
     pub(crate) failures: Vec<(String, String)>,
     /// Latency distributions of the engines.
     pub(crate) quantiles: Vec<(String, Vec<Quantile>)>,

@@ -190,7 +190,7 @@ fn missing(cell: &CellRecord, out: &mut String) {
         let _ = writeln!(out, "- —: {reason}: {}.", ops.join("; "));
     }
     for (engine, reason) in &cell.failures {
-        let _ = writeln!(out, "- {engine} failed: {reason}.");
+        let _ = writeln!(out, "- {engine}: {reason}.");
     }
 }
 
