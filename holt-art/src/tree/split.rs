@@ -735,14 +735,16 @@ fn fresh_cut(parts: &[Part], kept: usize, ascending: usize) -> usize {
         let right: usize = parts[wanted + 1..].iter().map(|part| part.words + 1).sum();
         let cut = if right * 100 >= total * 8 { wanted + 1 } else { wanted };
         let mut cut = cut.clamp(least, parts.len() - 1);
-        // Pulling up has made the table longer: what stays must still fit.
+        // Pulling up has made the table longer: either side must still fit its frame.
         let mut stays: usize =
             ENTRIES + kept + parts[..cut].iter().map(|part| part.words + 1).sum::<usize>();
         while stays > FULL && cut > least {
             cut -= 1;
             stays -= parts[cut].words + 1;
         }
-        return cut;
+        if 2 * ENTRIES + total - stays <= FULL {
+            return cut;
+        }
     }
     let mut stays = kept;
     let mut best = (usize::MAX, least);
