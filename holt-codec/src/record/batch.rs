@@ -114,7 +114,7 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Number of operations, at least 1.
-    #[allow(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     #[must_use]
     pub fn len(&self) -> u64 {
         self.count

@@ -150,7 +150,7 @@ impl RecordHeader {
 
     /// Length of the whole record in bytes: a multiple of the granule, from [`HEADER_LEN`] to
     /// [`MAX_RECORD`](crate::MAX_RECORD).
-    #[allow(clippy::len_without_is_empty, reason = "a record is never empty")]
+    #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len as usize

@@ -167,9 +167,8 @@ impl<D: Disk> Shared<D> {
         if let Some(failure) = self.group.failure() {
             return Err(failure);
         }
-        let guard = Panicked(self);
-        let outcome = writer.drain(&self.segments, &self.barrier, self.group.synced());
-        std::mem::forget(guard);
+        let synced = self.group.synced();
+        let outcome = self.guarded(|| writer.drain(&self.segments, &self.barrier, synced));
         // Release: with the acquire in `written`.
         self.written.store(writer.position(), Ordering::Release);
         drop(writer);
@@ -207,13 +206,22 @@ impl<D: Disk> Shared<D> {
 
     /// What a leader does: everything below `end` and whatever else is there becomes durable.
     pub(super) fn flush(&self, end: u64) -> Result<u64, Error> {
-        self.check_owner()?;
-        self.settle()?;
-        if end > self.start {
-            self.drain_to(end)?;
-            self.linger()?;
-        }
-        self.sync()
+        self.guarded(|| {
+            self.settle()?;
+            if end > self.start {
+                self.drain_to(end)?;
+                self.linger()?;
+            }
+            self.sync()
+        })
+    }
+
+    /// Does work in the disk; a panic in it ends writing.
+    fn guarded<R>(&self, work: impl FnOnce() -> R) -> R {
+        let guard = Panicked(self);
+        let outcome = work();
+        std::mem::forget(guard);
+        outcome
     }
 
     /// Lets the clients of the group before join this one, for a moment that is short beside a sync.
@@ -338,7 +346,7 @@ impl<D: Disk> Shared<D> {
         self.written.store(mark, Ordering::Release);
         drop(writer);
         ended.map_err(|error| self.fail(error))?;
-        self.group.wait(mark, || None, |_| self.sync())
+        self.group.wait(mark, || None, |_| self.guarded(|| self.sync()))
     }
 }
 
