@@ -88,11 +88,15 @@ impl Tree {
                 view.nature().level == level && view.counters().live + words <= LIMIT
             })
             .and_then(|seen| self.pool.latch_at(number, seen));
-        let (mut below, new) = match below {
-            Some(below) => (below, false),
-            None if words >= WORTH_A_FRAME => (self.pool.new_frame(level)?, true),
+        let (mut below, parts, new) = match below {
+            Some(below) => (below, parts, false),
+            None if words >= WORTH_A_FRAME => {
+                let parts = &parts[..fitting(parts)];
+                (self.pool.new_frame(level)?, parts, true)
+            }
             None => return Ok(0),
         };
+        let words: usize = parts.iter().map(|part| part.words + 1).sum();
         if let Err(error) = frame.writable().and_then(|()| below.writable()) {
             if new {
                 below.discard();
@@ -139,6 +143,16 @@ impl Tree {
         }
         Ok(words - parts.len())
     }
+}
+
+/// How many of the parts a fresh frame is given. Small parts take an entry each there, so
+/// all that a frame held may be too much for another one; a single part always fits.
+fn fitting(parts: &[Inline]) -> usize {
+    let sums = parts.iter().scan(0, |sum, part| {
+        *sum += part.words + 1;
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= LIMIT).count().max(1)
 }
 
 /// Collects the subtrees without crossings below `entry`, by the frame that stands beside
