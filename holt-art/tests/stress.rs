@@ -99,9 +99,7 @@ fn churn(map: &Art, storm: Storm, seed: u64, writer: u32) -> Memory {
         let n = first + random.below(u64::from(own)) as u32;
         let grows = step / phase % 2 == 0;
         if random.below(10) < if grows { 8 } else { 1 } {
-            let known = memory.contains_key(&n);
             put(map, &mut memory, n, u64::from(writer) << 48 | u64::from(step));
-            let _ = known;
         } else {
             match map.remove(&key(n)).unwrap() {
                 Removed::Removed(version) => {
@@ -123,9 +121,9 @@ fn read(map: &Art, storm: Storm, seed: u64) {
     let mut out = Vec::new();
     for _ in 0..storm.operations {
         let n = random.below(u64::from(storm.all)) as u32;
-        let n = if random.once_in(2) { n % storm.hot } else { n };
+        let n = if random.below(2) == 0 { n % storm.hot } else { n };
         let key = key(n);
-        if random.once_in(2) {
+        if random.below(2) == 0 {
             let found = map.tree().get(&key, |value, version| witness.saw(&key, value, version));
             assert!(found.unwrap().is_some() || n >= storm.stable, "{} is lost", key.escape_ascii());
         } else {
@@ -145,7 +143,7 @@ fn list(map: &Art, storm: Storm, seed: u64, stable: &[Vec<u8>]) {
     let prefixes: [&[u8]; 6] = [b"", b"bucket-0", b"bucket-11/path/", b"spine-", b"node", b"long/1"];
     for _ in 0..storm.operations / 800 + 1 {
         let prefix = prefixes[random.below(prefixes.len() as u64) as usize];
-        let reverse = random.once_in(2);
+        let reverse = random.below(2) == 0;
         let mut previous: Option<Vec<u8>> = None;
         let mut due: Vec<&Vec<u8>> = stable.iter().filter(|key| key.starts_with(prefix)).collect();
         if reverse {

@@ -333,6 +333,6 @@ impl Pool {
         if birth != blobs::UNBORN {
             lock(&self.books).gone.push((BLOB_OBJECT | u64::from(number), self.epoch()));
         }
-        self.blobs.free(number, birth != blobs::UNBORN && self.cut_needs(birth));
+        self.blobs.free(number, || birth != blobs::UNBORN && self.cut_needs(birth));
     }
 }
