@@ -6,8 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, contents, listing, names};
+use holt_engine::disk::{CrashPattern, SimDisk};
 use holt_engine::{Db, Durability, Options, Version};
-use holt_journal::disk::{CrashPattern, SimDisk};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
