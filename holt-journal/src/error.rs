@@ -6,7 +6,7 @@ use holt_codec::DbId;
 use thiserror::Error as ThisError;
 
 use crate::store::ObjectId;
-use crate::sync::PlainArc as Arc;
+use crate::sync::Arc;
 
 /// An error of the journal.
 ///

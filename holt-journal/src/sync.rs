@@ -6,7 +6,7 @@
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, Weak,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -21,13 +21,6 @@ pub(crate) use loom::{
     },
     thread::{Thread, current, park},
 };
-
-// --- store and disk ---
-/// Shared ownership of what is no part of any protocol, so that loom need not follow it.
-#[cfg(not(loom))]
-pub(crate) use std::sync::Arc as PlainArc;
-#[cfg(not(loom))]
-pub(crate) use std::sync::{PoisonError, TryLockError};
 
 /// Locks, also when a holder panicked: whoever can panic under a lock of this crate says so by other means, and a
 /// poisoned lock would turn one panic into a panic of everybody.

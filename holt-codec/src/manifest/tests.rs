@@ -184,6 +184,8 @@ fn hostile_fields_with_a_valid_checksum_are_refused() {
         ("meta over its padding", META_LEN, &[9]),
         ("padding not zero", META_LEN, &[5]),
         ("sequence 0", SEQUENCE, &[0; 8]),
+        ("sequence at the end of its range", SEQUENCE, &u64::MAX.to_le_bytes()),
+        ("generation at the end of its range", GENERATION, &u64::MAX.to_le_bytes()),
         ("image newer than the commit", GENERATION, &[3, 0, 0, 0, 0, 0, 0, 0]),
         ("objects out of order", first_mapping, &[2]),
         ("offset not aligned", first_mapping + 16, &[1]),
@@ -260,6 +262,8 @@ fn a_header_names_what_is_wrong() {
         Err(Error::Malformed { .. })
     ));
     assert!(matches!(with(ManifestHeader { number: 0, ..HEADER }), Err(Error::Malformed { .. })));
+    let last = ManifestHeader { number: u64::MAX, ..HEADER };
+    assert!(matches!(with(last), Err(Error::Malformed { .. })));
     let mut newer = HEADER.encode();
     newer[VERSION] = 2;
     let what = "the manifest";

@@ -17,9 +17,7 @@ use super::state::State;
 use super::writer::{Figures, Writer};
 use crate::disk::{Access, Disk};
 use crate::error::Error;
-use crate::sync::{
-    Mutex, MutexGuard, PlainArc as Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError,
-};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// The images of a database and the manifest that says which count.
 ///

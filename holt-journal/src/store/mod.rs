@@ -56,5 +56,5 @@ pub struct ObjectId(pub u64);
 /// Turns a disk's error into the crate's.
 fn io(doing: &'static str, file: &str) -> impl FnOnce(std::io::Error) -> crate::Error {
     let file = file.to_owned();
-    move |error| crate::Error::Io { doing, file, error: crate::sync::PlainArc::new(error) }
+    move |error| crate::Error::Io { doing, file, error: crate::sync::Arc::new(error) }
 }

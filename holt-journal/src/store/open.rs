@@ -19,7 +19,7 @@ use super::writer::{Marks, Used, Writer};
 use super::{ObjectId, io};
 use crate::disk::{Access, Disk};
 use crate::error::{Damage, Error};
-use crate::sync::{Mutex, PlainArc as Arc, RwLock};
+use crate::sync::{Arc, Mutex, RwLock};
 
 /// The file that a database's lock is taken on: no part of the store, and in nobody's way.
 pub const LOCK_FILE: &str = "LOCK";

@@ -20,7 +20,7 @@ use super::state::{State, units_of};
 use super::{ObjectId, io};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
-use crate::sync::PlainArc;
+use crate::sync::Arc;
 
 /// Images are gathered up to this many bytes and then written: enough to make one long write
 /// of neighbours, little beside the memory of the objects themselves.
@@ -133,7 +133,7 @@ impl<F: DiskFile> Writer<F> {
             payload.clear();
             source
                 .image(object, &mut payload)
-                .map_err(|error| Error::Source { object, error: PlainArc::from(error) })?;
+                .map_err(|error| Error::Source { object, error: Arc::from(error) })?;
             let header = ImageHeader::new(db, object.0, generation, &payload);
             let header = header.map_err(Error::Encoding)?;
             bytes += payload.len();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sync::PlainArc;
+use crate::sync::Arc;
 
 /// Bytes a page: the unit in which simulated space is taken.
 pub(super) const PAGE: u64 = 4096;
@@ -17,7 +17,7 @@ type Page = [u8; PAGE as usize];
 #[derive(Clone, Default)]
 pub(super) struct Image {
     len: u64,
-    pages: BTreeMap<u64, Option<PlainArc<Page>>>,
+    pages: BTreeMap<u64, Option<Arc<Page>>>,
 }
 
 impl Image {
@@ -65,8 +65,7 @@ impl Image {
             let within = (at % PAGE) as usize;
             let n = (PAGE as usize - within).min(rest.len());
             let page = self.pages.entry(at / PAGE).or_default();
-            let page =
-                PlainArc::make_mut(page.get_or_insert_with(|| PlainArc::new([0; PAGE as usize])));
+            let page = Arc::make_mut(page.get_or_insert_with(|| Arc::new([0; PAGE as usize])));
             page[within..within + n].copy_from_slice(&rest[..n]);
             at += n as u64;
             rest = &rest[n..];
@@ -93,7 +92,7 @@ impl Image {
             if within > 0
                 && let Some(Some(page)) = self.pages.get_mut(&(len / PAGE))
             {
-                PlainArc::make_mut(page)[within..].fill(0);
+                Arc::make_mut(page)[within..].fill(0);
             }
         }
         self.len = len;

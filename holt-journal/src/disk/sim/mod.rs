@@ -49,7 +49,7 @@ use std::fmt;
 use std::io;
 
 use super::{Access, Disk, check_name};
-use crate::sync::{Mutex, MutexGuard, PlainArc, PoisonError};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crash::CrashPattern;
 pub use fault::{Fault, Operation, Target, Trigger};
@@ -59,7 +59,7 @@ use state::State;
 /// A simulated directory. Clones are handles of the same one.
 #[derive(Clone)]
 pub struct SimDisk {
-    shared: PlainArc<Mutex<State>>,
+    shared: Arc<Mutex<State>>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -80,7 +80,7 @@ impl SimDisk {
     }
 
     fn from_state(state: State) -> SimDisk {
-        SimDisk { shared: PlainArc::new(Mutex::new(state)) }
+        SimDisk { shared: Arc::new(Mutex::new(state)) }
     }
 
     /// The state; a test that panicked elsewhere with it in hand must not hide its own report.

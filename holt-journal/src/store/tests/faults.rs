@@ -183,6 +183,22 @@ fn two_failed_syncs_in_a_row_close_the_store_for_checkpoints_and_not_for_reads()
 }
 
 #[test]
+fn a_close_that_failed_can_be_repeated_and_then_holds() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let (store, model) = loaded(&disk);
+        disk.inject(Trigger::once(Target::Named(Operation::Sync, "DATA"), 0, DiskFault::Io));
+        assert!(store.close().is_err());
+        // What the failed sync dropped is written once more, not taken for durable.
+        store.close().unwrap();
+        let store = open(&disk.crash(seed, CrashPattern::LoseAll)).unwrap();
+        assert_eq!(read_all(&store).unwrap(), model);
+        let appends = store.writer().unwrap().manifest.is_some();
+        assert!(appends, "seed {seed}: nothing has to be doubted after a clean close");
+    }
+}
+
+#[test]
 fn a_failed_record_is_never_appended_behind() {
     for (operation, fault) in [(Operation::Sync, DiskFault::Io), (Operation::Write, DiskFault::Io)]
     {
@@ -210,7 +226,9 @@ fn a_failed_record_is_never_appended_behind() {
             }
             // The old file keeps its name until the new one is durable.
             disk.inject(Trigger::once(Target::Only(Operation::Remove), 1, DiskFault::Io));
-            go(&store, &model, &third).unwrap();
+            let before = store.stats().sequence;
+            let report = go(&store, &model, &third).unwrap();
+            assert_eq!(report.sequence, before + 2, "{context}: no sequence is given twice");
             assert_eq!(disk.contents(&name).unwrap(), left, "{context}");
             assert_eq!(read_all(&store).unwrap(), third);
             let fourth = Model { log_address: third.log_address + 8, ..third.clone() };

@@ -12,7 +12,7 @@ use holt_codec::EXTENT_UNIT;
 use super::*;
 use crate::disk::{Access, SimDisk};
 use crate::error::Error;
-use crate::sync::PlainArc as Arc;
+use crate::sync::Arc;
 
 /// What a store holds, as a plain map.
 #[derive(Clone, PartialEq, Eq, Default)]
