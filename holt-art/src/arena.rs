@@ -120,18 +120,3 @@ impl<const WORDS: usize> Drop for Arena<WORDS> {
         let _ = unsafe { rustix::mm::munmap(start, bytes) };
     }
 }
-
-/// Asks the processor to fetch the line of `word`, where the processor can be asked.
-#[inline]
-pub(crate) fn prefetch(word: &AtomicU64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing as far as the language is concerned and
-    // cannot fault; SSE is part of every x86-64 processor.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(
-            core::ptr::from_ref(word).cast(),
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = word;
-}

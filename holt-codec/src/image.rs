@@ -200,6 +200,19 @@ mod tests {
         }
     }
 
+    // Made without this crate, from the table above, by this Python:
+    //   h = struct.pack("<QQII", 77, 5, 9, 0)
+    //   crc = zlib.crc32(bytes([3] * 16) + h + b"a payload")
+    //   (b"HIMG" + struct.pack("<I", crc) + h).hex()
+    #[test]
+    fn the_golden_header_of_version_1_decodes_and_is_still_written() {
+        let golden = "48494d47878b5c584d0000000000000005000000000000000900000000000000";
+        let bytes = image(b"a payload");
+        let hex: String = bytes[..IMAGE_HEADER_LEN].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, golden);
+        check(&bytes).unwrap();
+    }
+
     #[test]
     fn every_flipped_bit_is_noticed() {
         let bytes = image(b"a payload of some bytes");

@@ -65,6 +65,10 @@ pub const EXTENT_UNIT: u64 = 4096;
 /// Offset of the first extent in the data file; the two units before it hold the marks.
 pub const FIRST_EXTENT: u64 = 2 * EXTENT_UNIT;
 
+/// No number, sequence or generation is larger: counting up from one never gets there, and
+/// whoever counts on need not look for the end of the range.
+const MAX_COUNT: u64 = 1 << 62;
+
 const MAGIC: [u8; 8] = *b"HOLTMANI";
 const VERSION: usize = 8;
 const HEADER_CHECKSUM: usize = 12;
@@ -168,6 +172,10 @@ impl ManifestHeader {
         };
         if header.predecessor >= header.number {
             let why = "a file can only replace one of a lower number";
+            return Err(Error::Malformed { what: WHAT_HEADER, why });
+        }
+        if header.number > MAX_COUNT {
+            let why = "no file has so high a number";
             return Err(Error::Malformed { what: WHAT_HEADER, why });
         }
         Ok(header)
@@ -409,6 +417,9 @@ impl Commit {
     fn validate(&self) -> Result<(), &'static str> {
         if self.sequence == 0 {
             return Err("sequences begin at 1");
+        }
+        if self.sequence > MAX_COUNT || self.generation > MAX_COUNT {
+            return Err("no commit has so high a sequence or generation");
         }
         if !self.changed.is_sorted_by(|a, b| a.object < b.object) {
             return Err("mapped objects do not ascend");

@@ -134,6 +134,18 @@ mod tests {
         assert_eq!(Mark::decode(&mark().encode()), Ok(mark()));
     }
 
+    // Made without this crate, from the table above, by this Python:
+    //   a = struct.pack("<8sI", b"HOLTDATA", 1)
+    //   b = bytes([9] * 16) + struct.pack("<QQIIQ", 4, 2, 77, 0, 11)
+    //   (a + struct.pack("<I", zlib.crc32(a + b)) + b).hex()
+    #[test]
+    fn the_golden_mark_of_version_1_is_still_written() {
+        let golden = "484f4c5444415441010000001b69fe7a09090909090909090909090909090909\
+                      040000000000000002000000000000004d000000000000000b00000000000000";
+        let hex: String = mark().encode().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, golden);
+    }
+
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let bytes = mark().encode();

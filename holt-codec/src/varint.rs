@@ -10,7 +10,7 @@ use crate::Error;
 pub(crate) const MAX_LEN: usize = 10;
 
 /// Bytes that `value` takes.
-#[cfg(test)]
+#[inline]
 pub(crate) const fn len(value: u64) -> usize {
     // 1 | value: zero takes one byte like one does.
     (70 - (value | 1).leading_zeros() as usize) / 7

@@ -198,7 +198,11 @@ fn decode(name: &str, value: &[u8]) -> Result<(u32, u64), Error> {
     };
     let found = u32::from_le_bytes([v0, v1, v2, v3]);
     if found != VERSION {
-        return Err(Error::Version { what: "an entry of the catalogue", found, supported: VERSION });
+        return Err(Error::Version {
+            what: "an entry of the catalogue",
+            found,
+            supported: VERSION,
+        });
     }
     Ok((u32::from_le_bytes([r0, r1, r2, r3]), u64::from_le_bytes(id)))
 }

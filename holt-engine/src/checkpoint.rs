@@ -9,9 +9,9 @@
 //! A checkpoint that fails before its commit gives the frames back as dirty and changes nothing.
 
 use holt_art::Cut;
+use holt_journal::Ack;
 use holt_journal::disk::Disk;
 use holt_journal::store::{ImageSource, ObjectId, SourceError};
-use holt_journal::Ack;
 
 use crate::core::Core;
 use crate::error::Error;

@@ -43,7 +43,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
     core.check_open()?;
     let trees = core.catalog.all();
     let pool = core.pool.stats();
-    let store = core.store.stats()?;
+    let store = core.store.stats();
     let store_bytes = store.file_bytes + store.manifest_bytes;
     Ok(Stats {
         trees: trees.len() as u64,

@@ -47,10 +47,7 @@ fn an_indexed_tree_can_be_listed_searched_and_looked_up() {
     assert_eq!(success(&["ls", "bin/"], &path), "empty/\nlink\ntool\n");
     assert_eq!(success(&["ls", "bin"], &path), "bin.txt\nbin/\n");
     assert_eq!(success(&["ls", "nothing"], &path), "");
-    assert_eq!(
-        success(&["find", "bin/"], &path),
-        "bin/\nbin/empty/\nbin/link\nbin/tool\n"
-    );
+    assert_eq!(success(&["find", "bin/"], &path), "bin/\nbin/empty/\nbin/link\nbin/tool\n");
     assert_eq!(success(&["ls", "-0", "bin/"], &path), "empty/\0link\0tool\0");
     assert_eq!(success(&["find", "--escaped", "odd \\xFF\\n"], &path), "odd \\xFF\\n\\\\\n");
 
@@ -191,11 +188,8 @@ fn output_that_nobody_reads_ends_quietly() {
         db.default_tree().put(format!("some/key/{number:08}").as_bytes(), b"").unwrap();
     }
     db.close().unwrap();
-    let mut child = holt(&["find"], &path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        holt(&["find"], &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     out.read_line(&mut line).unwrap();

@@ -9,8 +9,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, contents, seed};
+use holt_engine::disk::{CrashPattern, Fault, SimDisk, Target, Trigger};
 use holt_engine::{Create, Db, Durability, Error, Options};
-use holt_journal::disk::{CrashPattern, Fault, SimDisk, Target, Trigger};
 
 /// One step of the workload.
 #[derive(Clone, Debug)]
@@ -82,36 +82,35 @@ fn run(disk: &SimDisk, steps: &[Step], progress: &mut Progress) -> Result<(), Er
         }
         // From here on the step may be found done after a crash, whatever becomes of the call.
         progress.states.push(state);
-        let mut acknowledged = Durability::Buffered;
-        match step {
+        let acknowledged = match step {
             Step::Put(key, value, durability) => {
                 db.default_tree().put_with(key, value, *durability)?;
-                acknowledged = *durability;
+                *durability
             }
             Step::Delete(key, durability) => {
                 db.default_tree().delete_with(key, *durability)?;
-                acknowledged = *durability;
+                *durability
             }
             Step::Other(key) => {
                 db.tree("other")?.put_with(key, b"other", Durability::Os)?;
-                acknowledged = Durability::Os;
+                Durability::Os
             }
             Step::Checkpoint => {
                 db.checkpoint()?;
-                acknowledged = Durability::Sync;
+                Durability::Sync
             }
             Step::Sync => {
                 db.sync()?;
-                acknowledged = Durability::Sync;
+                Durability::Sync
             }
             Step::Reopen => {
                 db.close()?;
                 progress.durable = number + 1;
                 progress.handed_over = number + 1;
                 db = open()?;
-                acknowledged = Durability::Sync;
+                Durability::Sync
             }
-        }
+        };
         if acknowledged >= Durability::Os {
             progress.handed_over = number + 1;
         }
@@ -174,7 +173,7 @@ fn check_recovery(disk: &SimDisk, progress: &Progress, least: usize, what: &str)
 
 #[test]
 fn a_power_cut_at_any_call_leaves_a_prefix_with_everything_acknowledged() {
-    let seed = seed(0x0FF1_CE);
+    let seed = seed(0x0F_F1CE);
     let steps = steps();
     for call in 0.. {
         let disk = SimDisk::new(seed.wrapping_add(call));

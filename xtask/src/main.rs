@@ -1,2 +1,50 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: the tasks of the workspace that cargo has no command for.
+//!
+//! This file only chooses; each command is one file of this crate.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+mod bench;
+mod loom;
+mod workspace;
+
+/// What every command returns: nothing, or one text that says what to do about it.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+usage: cargo xtask <command> [options]
+
+commands:
+  loom [package…]    run the concurrency models of every crate (or of those named)
+  bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_deref() {
+        Some("loom") => loom::run(&rest),
+        Some("bench") => bench::run(&rest),
+        Some("help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => {
+            eprintln!("xtask: there is no command `{other}`\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        None => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

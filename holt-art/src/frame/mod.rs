@@ -315,12 +315,6 @@ impl<'a> View<'a> {
         Target::unpack(self.word(at))
     }
 
-    /// Asks the processor to fetch the line of the word at `at`.
-    #[inline]
-    pub(crate) fn prefetch(self, at: usize) {
-        crate::arena::prefetch(&self.0[at & (FRAME_WORDS - 1)]);
-    }
-
     /// Copies the words of this frame into `slot`, as far as they are in use.
     pub(crate) fn copy_to(self, slot: &Words) {
         let used = self.counters().used.min(FRAME_WORDS);

@@ -28,8 +28,8 @@ const PULL_ABOVE: usize = FRAME_WORDS * 30 / 100;
 const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 82 / 100;
 /// No frame is filled further than this by moving entries into it.
 const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
-/// A node with a child heavier than this is next to a spine: pulling it up would leave
-/// the frame as full as it was.
+/// With a child heavier than this a frame can only be cut beside it, so pulling its node
+/// up must leave the frame with room for its longer table.
 const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
 /// Sinking that frees less than this does not spare the split.
 const WORTH_SINKING: usize = FRAME_WORDS / 16;
@@ -277,7 +277,7 @@ impl Tree {
         {
             return self.wedge(&parent, &run, &frame, &mut spare);
         }
-        let pulled = pull_up(view, &parent, &mut run.parts, key);
+        let pulled = pull_up(view, &parent, &mut run.parts, run.kept_words, key);
         if pulled == Pulled::ParentFull {
             drop((spare, frame, parent));
             // The latches have been given back as after a change, so the path is read anew.
@@ -583,12 +583,22 @@ enum Pulled {
 
 /// Whether a part is to give its root node to the parent.
 fn is_heavy(view: View<'_>, part: &Part) -> bool {
-    part.words > PULL_ABOVE && part.root.is_inner() && Node::read(view, part.root).count() > 1
+    if part.words <= PULL_ABOVE || !part.root.is_inner() {
+        return false;
+    }
+    let node = Node::read(view, part.root);
+    node.count() + usize::from(!node.value().is_null()) > 1
 }
 
 /// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
 /// parent is full.
-fn pull_up(view: View<'_>, parent: &Latched<'_>, parts: &mut Vec<Part>, key: Key<'_>) -> Pulled {
+fn pull_up(
+    view: View<'_>,
+    parent: &Latched<'_>,
+    parts: &mut Vec<Part>,
+    kept: usize,
+    key: Key<'_>,
+) -> Pulled {
     let mut pulled = Pulled::Nothing;
     loop {
         let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
@@ -601,9 +611,11 @@ fn pull_up(view: View<'_>, parent: &Latched<'_>, parts: &mut Vec<Part>, key: Key
         let loose = Loose::read(view, part.root);
         let weights: Vec<usize> =
             loose.children().map(|(_, child)| measure(view, child).0).collect();
-        if parts.len() + loose.count() > MAX_ENTRIES
-            || weights.iter().any(|&words| words > SPINE_ABOVE)
-        {
+        // A heavy child is pulled up in turn, unless its frame could not be cut then.
+        let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
+        let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
+        let after = ENTRIES + kept + others + weights.iter().map(|words| words + 1).sum::<usize>();
+        if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FRAME_WORDS) {
             return pulled;
         }
         let mut edit = parent.edit(part.owner);

@@ -1,5 +1,7 @@
 //! Round trips, damage at every bit, hostile fields under valid checksums, the golden file.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const HEADER: ManifestHeader =
@@ -182,6 +184,8 @@ fn hostile_fields_with_a_valid_checksum_are_refused() {
         ("meta over its padding", META_LEN, &[9]),
         ("padding not zero", META_LEN, &[5]),
         ("sequence 0", SEQUENCE, &[0; 8]),
+        ("sequence at the end of its range", SEQUENCE, &u64::MAX.to_le_bytes()),
+        ("generation at the end of its range", GENERATION, &u64::MAX.to_le_bytes()),
         ("image newer than the commit", GENERATION, &[3, 0, 0, 0, 0, 0, 0, 0]),
         ("objects out of order", first_mapping, &[2]),
         ("offset not aligned", first_mapping + 16, &[1]),
@@ -258,6 +262,8 @@ fn a_header_names_what_is_wrong() {
         Err(Error::Malformed { .. })
     ));
     assert!(matches!(with(ManifestHeader { number: 0, ..HEADER }), Err(Error::Malformed { .. })));
+    let last = ManifestHeader { number: u64::MAX, ..HEADER };
+    assert!(matches!(with(last), Err(Error::Malformed { .. })));
     let mut newer = HEADER.encode();
     newer[VERSION] = 2;
     let what = "the manifest";
@@ -280,4 +286,39 @@ fn the_golden_manifest_of_version_1_opens() {
     let bytes = std::fs::read(path).unwrap();
     assert_eq!(Manifest::decode(&bytes).unwrap().commits, commits());
     assert_eq!(bytes, file(&commits()), "version 1 is still written as it was");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Edits with the checksums made right again reach every check behind them.
+    #[test]
+    fn edited_records_give_an_error_or_a_state_and_never_a_panic(
+        edits in proptest::collection::vec((0..3_usize, any::<usize>(), any::<u8>()), 1..6),
+        fix in any::<bool>(),
+    ) {
+        let mut bytes = file(&commits());
+        let boundaries = boundaries(&commits());
+        for (record, at, value) in edits {
+            let (start, end) = (boundaries[record], boundaries[record + 1]);
+            let at = CHECKSUM + 4 + at % (end - start - 4);
+            forge(&mut bytes, start, |record| record[at] = value);
+            if !fix {
+                bytes[start] ^= 1;
+            }
+        }
+        if let Ok(manifest) = Manifest::decode(&bytes) {
+            // Whatever passes can be written again, and reads as the same.
+            prop_assert_eq!(Manifest::decode(&file(&manifest.commits)).unwrap().commits, manifest.commits);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_manifest_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Manifest::decode(&bytes).is_err());
+        let site = RecordSite { header: &HEADER, offset: 64, previous: 0 };
+        prop_assert!(Commit::decode(&bytes, site).is_err());
+        let _ = crate::ImageHeader::decode(&bytes);
+        prop_assert!(crate::Mark::decode(&bytes).is_err());
+    }
 }

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use holt_engine::disk::Disk;
 use holt_engine::{Entry, Error, Tree};
-use holt_journal::disk::Disk;
 
 /// The contents of a tree.
-pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A seed for one test run: from the environment variable `HOLT_SEED`, so that a failure can be
 /// repeated, or else the one given. It is printed, which a failing test shows.
-pub fn seed(default: u64) -> u64 {
+pub(crate) fn seed(default: u64) -> u64 {
     let seed = std::env::var("HOLT_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or(default);
     println!("HOLT_SEED={seed}");
@@ -20,15 +20,15 @@ pub fn seed(default: u64) -> u64 {
 }
 
 /// A small generator of random numbers whose whole state is its seed.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
     /// A number of 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         // Steps by an odd constant, so every state comes up once; then mixes the high bits down.
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
@@ -37,13 +37,13 @@ impl Random {
     }
 
     /// A number below `end`, which is not zero.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 }
 
 /// Everything that a tree holds, read in order.
-pub fn contents<D: Disk>(tree: &Tree<D>) -> Result<Model, Error> {
+pub(crate) fn contents<D: Disk>(tree: &Tree<D>) -> Result<Model, Error> {
     let mut model = Model::new();
     let mut last: Option<Vec<u8>> = None;
     for entry in tree.scan() {
@@ -56,7 +56,7 @@ pub fn contents<D: Disk>(tree: &Tree<D>) -> Result<Model, Error> {
 }
 
 /// What a listing of `model` must tell, by the rules in the words of the documentation.
-pub fn listing(
+pub(crate) fn listing(
     model: &Model,
     prefix: &[u8],
     delimiter: Option<&[u8]>,
@@ -79,7 +79,7 @@ pub fn listing(
 }
 
 /// The names of entries.
-pub fn names(
+pub(crate) fn names(
     entries: impl IntoIterator<Item = Result<Entry, Error>>,
 ) -> Result<Vec<Vec<u8>>, Error> {
     entries.into_iter().map(|entry| Ok(entry?.into_name())).collect()

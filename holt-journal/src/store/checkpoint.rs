@@ -21,6 +21,7 @@ use super::state::{State, units_of};
 use super::writer::Writer;
 use crate::disk::{Access, Disk};
 use crate::error::Error;
+use crate::sync::PoisonError;
 
 /// What a source of images may fail with.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -71,6 +72,9 @@ impl<D: Disk> Store<D> {
     /// nothing is written and it is not called; a `log_address` or `meta` that differs alone
     /// is committed.
     ///
+    /// Both `source` and `before_commit` may read from the store; a checkpoint, compaction,
+    /// verification or [`Store::close`] from in there would wait for itself for ever.
+    ///
     /// After a killed process or a power cut, either this checkpoint counts or the one before,
     /// whole; this one if `Ok` was returned. A panic of the caller's code closes the store for
     /// checkpoints.
@@ -94,8 +98,20 @@ impl<D: Disk> Store<D> {
         before_commit: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<CheckpointReport, Error> {
         self.writable()?;
-        let mut guard = self.writer()?;
-        let writer = &mut *guard;
+        let mut writer = self.writer()?;
+        let result = self.attempt(&mut writer, log_address, meta, source, before_commit);
+        self.publish_figures(&writer);
+        result
+    }
+
+    fn attempt(
+        &self,
+        writer: &mut Writer<D::File>,
+        log_address: u64,
+        meta: &[u8],
+        source: &mut dyn ImageSource,
+        before_commit: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<CheckpointReport, Error> {
         let (dirty, freed) = self.plan(log_address, source)?;
         {
             let current = self.current();
@@ -189,8 +205,7 @@ impl<D: Disk> Store<D> {
         };
         {
             // Exclusive: whoever was reading by the old mapping is done when this is held.
-            let mut current =
-                self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             current.apply(&delta).expect("only objects that are mapped are freed");
         }
         writer.last_checkpoint = Some(SystemTime::now());

@@ -42,12 +42,14 @@ impl<D: Disk> Store<D> {
     /// image that is to be moved is damaged: it stays where it is.
     pub fn compact(&self) -> Result<CompactReport, Error> {
         self.writable()?;
-        let mut report = CompactReport::default();
-        report.bytes_before = self.writer()?.file_units() * EXTENT_UNIT;
+        let bytes_before = self.writer()?.file_units * EXTENT_UNIT;
+        let mut report = CompactReport { bytes_before, ..CompactReport::default() };
         loop {
             let mut writer = self.writer()?;
-            let moved = self.compact_once(&mut writer)?;
-            report.bytes_after = writer.file_units() * EXTENT_UNIT;
+            let moved = self.compact_once(&mut writer);
+            self.publish_figures(&writer);
+            let moved = moved?;
+            report.bytes_after = writer.file_units * EXTENT_UNIT;
             if moved.is_empty() {
                 return Ok(report);
             }

@@ -4,19 +4,20 @@
 //!   checkpoint that takes the exclusive side knows that nobody reads what it then frees.
 //! - `writer` belongs to the one checkpoint or compaction that runs. It is taken before
 //!   `current`, never after.
+//! - `figures` is taken last, and only to copy it.
 
 use std::time::SystemTime;
 
-use holt_codec::{DbId, EXTENT_UNIT, IMAGE_HEADER_LEN};
+use holt_codec::{DbId, EXTENT_UNIT};
 
 use super::ObjectId;
 use super::data_file::DataFile;
 use super::open;
 use super::state::State;
-use super::writer::Writer;
+use super::writer::{Figures, Writer};
 use crate::disk::{Access, Disk};
 use crate::error::Error;
-use crate::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// The images of a database and the manifest that says which count.
 ///
@@ -32,6 +33,8 @@ pub struct Store<D: Disk> {
     pub(super) data: DataFile<D::File>,
     pub(super) current: RwLock<State>,
     pub(super) writer: Mutex<Writer<D::File>>,
+    /// What the writer last said of itself, for those who must not wait for it.
+    pub(super) figures: Mutex<Figures>,
 }
 
 impl<D: Disk> Store<D> {
@@ -122,45 +125,52 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         let mut writer = self.writer()?;
-        writer.settle_mark(&self.data, self.db, &self.current())
+        let result = writer.settle_mark(&self.data, self.db, &self.current());
+        self.publish_figures(&writer);
+        result
     }
 
-    /// Figures of this moment.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StoreClosed`] after a checkpoint panicked.
-    pub fn stats(&self) -> Result<StoreStats, Error> {
-        let writer = self.writer_even_if_closed()?;
+    /// Figures as of the last commit or failure. Waits for nobody.
+    pub fn stats(&self) -> StoreStats {
+        let panicked = matches!(self.writer.try_lock().map(drop), Err(TryLockError::Poisoned(_)));
+        let figures = self.figures().clone();
         let current = self.current();
-        let images = current.mapping.values().map(|m| u64::from(m.len) + HEADER).sum();
-        let live: u64 = current.mapping.values().map(|m| m.units()).sum();
-        Ok(StoreStats {
+        let live = figures.taken_units - figures.held_units;
+        StoreStats {
             objects: current.mapping.len() as u64,
-            file_bytes: writer.file_units() * EXTENT_UNIT,
+            file_bytes: figures.file_units * EXTENT_UNIT,
             live_bytes: live * EXTENT_UNIT,
-            image_bytes: images,
-            free_bytes: writer.free_units() * EXTENT_UNIT,
-            held_bytes: (writer.taken_units() - live) * EXTENT_UNIT,
-            manifest_bytes: writer.manifest_bytes(),
+            image_bytes: current.image_bytes,
+            free_bytes: figures.free_units * EXTENT_UNIT,
+            held_bytes: figures.held_units * EXTENT_UNIT,
+            manifest_bytes: figures.manifest_bytes,
             sequence: current.sequence,
             generation: current.generation,
             log_address: current.log_address,
-            last_checkpoint: writer.last_checkpoint(),
-            failure: writer.failure(),
-        })
+            last_checkpoint: figures.last_checkpoint,
+            failure: if panicked { Some(Error::CheckpointPanicked) } else { figures.failure },
+        }
+    }
+
+    fn figures(&self) -> MutexGuard<'_, Figures> {
+        // Replaced whole, as the state is.
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish_figures(&self, writer: &Writer<D::File>) {
+        *self.figures() = writer.figures();
     }
 
     pub(super) fn current(&self) -> RwLockReadGuard<'_, State> {
         // A state is replaced whole: a panic elsewhere cannot leave half of one.
-        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The writer, unless an earlier failure closed the store.
     pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer<D::File>>, Error> {
         let writer = self.writer_even_if_closed()?;
-        match writer.failure() {
-            Some(failure) => Err(Error::StoreClosed(Box::new(failure))),
+        match &writer.failure {
+            Some(failure) => Err(Error::StoreClosed(Box::new(failure.clone()))),
             None => Ok(writer),
         }
     }
@@ -171,9 +181,7 @@ impl<D: Disk> Store<D> {
     }
 }
 
-const HEADER: u64 = IMAGE_HEADER_LEN as u64;
-
-/// Figures of a store. Sizes are bytes.
+/// Figures of a store. Sizes are bytes; those of a checkpoint that runs are not in yet.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreStats {
@@ -183,7 +191,7 @@ pub struct StoreStats {
     pub file_bytes: u64,
     /// What the extents of the last commit take.
     pub live_bytes: u64,
-    /// The part of `live_bytes` that is images and not padding.
+    /// The part of `live_bytes` that is images with their headers, and not padding.
     pub image_bytes: u64,
     /// Holes below the last extent, free to be taken.
     pub free_bytes: u64,

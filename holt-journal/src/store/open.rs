@@ -30,6 +30,8 @@ type Marking = [Result<Mark, holt_codec::Error>; 2];
 struct Found<D: Disk> {
     /// Numbers of the manifest files, ascending.
     numbers: Vec<u64>,
+    /// A manifest under its passing name is there.
+    tmp: bool,
     /// A file that is not the store's own, nor the lock.
     other: Option<String>,
     newest: Option<Result<Newest, (u64, Damage)>>,
@@ -68,7 +70,13 @@ pub(super) fn open<D: Disk>(disk: Arc<D>, access: Access) -> Result<Store<D>, Er
         unreachable!("the table opens only with a manifest and a data file")
     };
     let older: Vec<u64> = found.numbers.iter().rev().skip(1).copied().collect();
-    build(disk, access, newest, &older, data, proven)
+    let mut store = build(disk, access, newest, &older, data, proven)?;
+    if found.tmp
+        && let Ok(writer) = store.writer.get_mut()
+    {
+        writer.stale.insert(MANIFEST_TMP.to_owned());
+    }
+    Ok(store)
 }
 
 /// Lists and reads everything that the decision rests on.
@@ -80,6 +88,7 @@ fn find<D: Disk>(disk: &D, access: Access) -> Result<Found<D>, Error> {
         [DATA_FILE, MANIFEST_TMP, LOCK_FILE].contains(&name) || manifest_number(name).is_some()
     };
     let other = names.iter().find(|name| !own(name)).cloned();
+    let tmp = names.iter().any(|name| name == MANIFEST_TMP);
     let newest = numbers.last().map(|&number| read_newest(disk, number)).transpose()?;
     let data = if names.iter().any(|name| name == DATA_FILE) {
         let file = DataFile::open(disk, access)?;
@@ -87,7 +96,7 @@ fn find<D: Disk>(disk: &D, access: Access) -> Result<Found<D>, Error> {
     } else {
         None
     };
-    Ok(Found { numbers, other, newest, data })
+    Ok(Found { numbers, tmp, other, newest, data })
 }
 
 fn read_newest<D: Disk>(disk: &D, number: u64) -> Result<Result<Newest, (u64, Damage)>, Error> {
@@ -281,7 +290,7 @@ fn build<D: Disk>(
         used: used_by(&manifest),
         held,
         out_of_use: 0,
-        stale: older.iter().copied().collect::<BTreeSet<u64>>(),
+        stale: older.iter().map(|&number| manifest_name(number)).collect(),
         marks: marks_of(&data.marks),
         failed_syncs: 0,
         last_checkpoint: None,
@@ -293,6 +302,7 @@ fn build<D: Disk>(
         access,
         data: data.file,
         current: RwLock::new(state),
+        figures: Mutex::new(writer.figures()),
         writer: Mutex::new(writer),
     })
 }
@@ -413,6 +423,13 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         last_checkpoint: None,
         failure: None,
     };
-    let (current, writer) = (RwLock::new(state), Mutex::new(writer));
-    Ok(Store { disk, db, access: Access::ReadWrite, data, current, writer })
+    Ok(Store {
+        disk,
+        db,
+        access: Access::ReadWrite,
+        data,
+        current: RwLock::new(state),
+        figures: Mutex::new(writer.figures()),
+        writer: Mutex::new(writer),
+    })
 }

@@ -95,12 +95,18 @@ pub(crate) enum Decision {
 /// A row of the table.
 pub(crate) struct Row {
     /// What was found, in words.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the reader, and for reports of tests"))]
+    #[cfg_attr(
+        any(not(test), loom),
+        expect(dead_code, reason = "for the reader, and for reports of tests")
+    )]
     pub(crate) label: &'static str,
     pub(crate) holds: fn(&Evidence) -> bool,
     pub(crate) decision: Decision,
     /// What leads here.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the reader, and for reports of tests"))]
+    #[cfg_attr(
+        any(not(test), loom),
+        expect(dead_code, reason = "for the reader, and for reports of tests")
+    )]
     pub(crate) cause: &'static str,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use holt_codec::{Commit, EXTENT_UNIT, Mapping};
+use holt_codec::{Commit, EXTENT_UNIT, IMAGE_HEADER_LEN, Mapping};
 
 use super::ObjectId;
 use crate::error::Damage;
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) meta: Vec<u8>,
     /// Where the image of each object lies.
     pub(crate) mapping: BTreeMap<u64, Mapping>,
+    /// Bytes of all images with their headers.
+    pub(crate) image_bytes: u64,
 }
 
 impl State {
@@ -32,18 +34,22 @@ impl State {
     pub(crate) fn apply(&mut self, commit: &Commit) -> Result<(), Damage> {
         if commit.base {
             self.mapping.clear();
+            self.image_bytes = 0;
         }
         self.sequence = commit.sequence;
         self.generation = commit.generation;
         self.log_address = commit.log_address;
         self.meta.clone_from(&commit.meta);
         for object in &commit.freed {
-            if self.mapping.remove(object).is_none() {
-                return Err(Damage::FreedTwice { object: ObjectId(*object) });
-            }
+            let freed = self.mapping.remove(object);
+            let freed = freed.ok_or(Damage::FreedTwice { object: ObjectId(*object) })?;
+            self.image_bytes -= bytes_of(&freed);
         }
         for mapping in &commit.changed {
-            self.mapping.insert(mapping.object, *mapping);
+            self.image_bytes += bytes_of(mapping);
+            if let Some(superseded) = self.mapping.insert(mapping.object, *mapping) {
+                self.image_bytes -= bytes_of(&superseded);
+            }
         }
         Ok(())
     }
@@ -65,4 +71,9 @@ impl State {
 /// The units of the data file that a mapping's extent takes.
 pub(crate) fn units_of(mapping: &Mapping) -> Range<u64> {
     mapping.offset / EXTENT_UNIT..mapping.end() / EXTENT_UNIT
+}
+
+/// Bytes of an image with its header.
+fn bytes_of(mapping: &Mapping) -> u64 {
+    IMAGE_HEADER_LEN as u64 + u64::from(mapping.len)
 }

@@ -52,8 +52,8 @@ impl<D: Disk> Store<D> {
     /// Reads all that the store holds and reports whatever is not as it should be. Reports
     /// nothing for a sound store whose last commit was followed by no crash.
     ///
-    /// Changes nothing. Reads and checkpoints go on meanwhile; an object that is replaced
-    /// meanwhile is checked before or after.
+    /// Changes nothing. Waits for a checkpoint that runs when it begins; later ones, and reads,
+    /// go on meanwhile. An object that is replaced meanwhile is checked before or after.
     pub fn verify(&self, report: &mut dyn FnMut(Fault)) {
         let objects = match self.writer_even_if_closed() {
             Ok(writer) => {
@@ -107,8 +107,8 @@ impl<D: Disk> Store<D> {
             report(Error::Damaged { file, offset: 0, what }.into());
         }
         let live: u64 = current.mapping.values().map(Mapping::units).sum();
-        let held: u64 = writer.held.iter().map(|range| range.end - range.start).sum();
-        let (taken, explained) = (writer.taken_units(), live + held + writer.out_of_use);
+        let figures = writer.figures();
+        let (taken, explained) = (figures.taken_units, live + figures.held_units);
         if taken != explained {
             report(Fault::Leak { taken, explained });
         }

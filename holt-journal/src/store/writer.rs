@@ -15,7 +15,7 @@ use super::checkpoint::ImageSource;
 use super::data_file::{DataFile, PlacedImage};
 use super::extents::Extents;
 use super::handle::Store;
-use super::manifest_file::{ManifestFile, manifest_name};
+use super::manifest_file::{MANIFEST_TMP, ManifestFile, manifest_name};
 use super::state::{State, units_of};
 use super::{ObjectId, io};
 use crate::disk::{Disk, DiskFile};
@@ -59,10 +59,23 @@ pub(crate) struct Writer<F> {
     pub(super) held: Vec<Range<u64>>,
     /// Units that a failed sync left in doubt: taken, and named by nothing, until reopened.
     pub(super) out_of_use: u64,
-    /// Manifest files that the next commit makes worthless, or that one has already.
-    pub(super) stale: BTreeSet<u64>,
+    /// Names of manifest files that the next commit makes worthless, or that one has already.
+    pub(super) stale: BTreeSet<String>,
     pub(super) marks: Marks,
     pub(super) failed_syncs: u32,
+    pub(super) last_checkpoint: Option<SystemTime>,
+    pub(super) failure: Option<Error>,
+}
+
+/// What a writer says of itself when it rests.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    pub(super) file_units: u64,
+    pub(super) free_units: u64,
+    pub(super) taken_units: u64,
+    /// The part of the taken ones that no object of the last commit takes.
+    pub(super) held_units: u64,
+    pub(super) manifest_bytes: u64,
     pub(super) last_checkpoint: Option<SystemTime>,
     pub(super) failure: Option<Error>,
 }
@@ -89,28 +102,17 @@ pub(super) struct Marks {
 }
 
 impl<F: DiskFile> Writer<F> {
-    pub(super) fn file_units(&self) -> u64 {
-        self.file_units
-    }
-
-    pub(super) fn free_units(&self) -> u64 {
-        self.extents.free_units()
-    }
-
-    pub(super) fn taken_units(&self) -> u64 {
-        self.extents.taken_units()
-    }
-
-    pub(super) fn manifest_bytes(&self) -> u64 {
-        self.manifest.as_ref().map_or(0, ManifestFile::len)
-    }
-
-    pub(super) fn last_checkpoint(&self) -> Option<SystemTime> {
-        self.last_checkpoint
-    }
-
-    pub(super) fn failure(&self) -> Option<Error> {
-        self.failure.clone()
+    pub(super) fn figures(&self) -> Figures {
+        let held: u64 = self.held.iter().map(|range| range.end - range.start).sum();
+        Figures {
+            file_units: self.file_units,
+            free_units: self.extents.free_units(),
+            taken_units: self.extents.taken_units(),
+            held_units: held + self.out_of_use,
+            manifest_bytes: self.manifest.as_ref().map_or(0, ManifestFile::len),
+            last_checkpoint: self.last_checkpoint,
+            failure: self.failure.clone(),
+        }
     }
 
     /// Writes the images of `dirty`; `placed` gets every extent that was taken, on errors too.
@@ -276,8 +278,8 @@ impl<F: DiskFile> Writer<F> {
         match result {
             Ok((file, len, new)) => {
                 if new {
-                    self.stale.insert(self.committed_in.0);
-                    self.stale.remove(&file.number());
+                    self.stale.insert(manifest_name(self.committed_in.0));
+                    self.stale.remove(&manifest_name(file.number()));
                 }
                 self.committed_in = (file.number(), file.last_checksum());
                 self.manifest = Some(file);
@@ -314,9 +316,10 @@ impl<F: DiskFile> Writer<F> {
         let header = ManifestHeader { db, number, predecessor: self.committed_in.0, salt };
         ManifestFile::create(disk, header, base).inspect(|_| self.used.number = number).map_err(
             |not_born| {
+                self.stale.insert(MANIFEST_TMP.to_owned());
                 if not_born.maybe_named {
                     self.used.number = number;
-                    self.stale.insert(number);
+                    self.stale.insert(manifest_name(number));
                 }
                 (not_born.maybe_named, not_born.error)
             },
@@ -342,7 +345,7 @@ impl<F: DiskFile> Writer<F> {
         if self.file_units > end + spare && data.resize(end * EXTENT_UNIT).is_ok() {
             self.file_units = end;
         }
-        self.stale.retain(|&number| match disk.remove(&manifest_name(number)) {
+        self.stale.retain(|name| match disk.remove(name) {
             Ok(()) => false,
             Err(error) => error.kind() != std::io::ErrorKind::NotFound,
         });

@@ -10,10 +10,10 @@ use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_journal::disk::{Disk, SimDisk};
 use holt_journal::{Ack, Error, Journal, LogOptions, RecoveredLog, recover_log};
 
-pub const DB: DbId = DbId(*b"log tests' store");
+pub(crate) const DB: DbId = DbId(*b"log tests' store");
 
 /// Small files, and no background drain that would make runs differ.
-pub fn options() -> LogOptions {
+pub(crate) fn options() -> LogOptions {
     LogOptions {
         ring_capacity: 1 << 16,
         segment_bytes: 8192,
@@ -22,13 +22,13 @@ pub fn options() -> LogOptions {
 }
 
 /// The value of record `number`: different bytes and lengths, all of it dependent on the number.
-pub fn value(number: u64) -> Vec<u8> {
+pub(crate) fn value(number: u64) -> Vec<u8> {
     let len = (number * 577 % 1900) as usize;
     (0..len).map(|at| (number as usize * 31 + at * 7) as u8).collect()
 }
 
 /// Reserves and publishes record `number`; returns its address and its end.
-pub fn publish<D: Disk>(journal: &Journal<D>, number: u64) -> Result<(u64, u64), Error> {
+pub(crate) fn publish<D: Disk>(journal: &Journal<D>, number: u64) -> Result<(u64, u64), Error> {
     let (key, value) = (number.to_be_bytes(), value(number));
     let record = Record::from(Op::Put { tree: 1, key: &key, value: &value });
     let reservation = journal.permit(record.encoded_len()?)?.reserve();
@@ -38,14 +38,14 @@ pub fn publish<D: Disk>(journal: &Journal<D>, number: u64) -> Result<(u64, u64),
 }
 
 /// Publishes record `number` and waits for it.
-pub fn put<D: Disk>(journal: &Journal<D>, number: u64, ack: Ack) -> Result<u64, Error> {
+pub(crate) fn put<D: Disk>(journal: &Journal<D>, number: u64, ack: Ack) -> Result<u64, Error> {
     let (_, end) = publish(journal, number)?;
     journal.wait(end, ack)?;
     Ok(end)
 }
 
 /// What a log holds from an address on: numbers by address, every value checked.
-pub fn read<D: Disk>(
+pub(crate) fn read<D: Disk>(
     disk: &Arc<D>,
     from: u64,
 ) -> Result<(BTreeMap<u64, u64>, RecoveredLog), Error> {
@@ -63,11 +63,11 @@ pub fn read<D: Disk>(
 }
 
 /// The numbers that a log holds from an address on, in order.
-pub fn numbers<D: Disk>(disk: &Arc<D>, from: u64) -> Result<Vec<u64>, Error> {
+pub(crate) fn numbers<D: Disk>(disk: &Arc<D>, from: u64) -> Result<Vec<u64>, Error> {
     Ok(read(disk, from)?.0.into_values().collect())
 }
 
-pub fn open_at<D: Disk>(
+pub(crate) fn open_at<D: Disk>(
     disk: &Arc<D>,
     from: u64,
     options: LogOptions,
@@ -76,16 +76,16 @@ pub fn open_at<D: Disk>(
     Journal::start(Arc::clone(disk), DB, recovered, options)
 }
 
-pub fn open<D: Disk>(disk: &Arc<D>) -> Journal<D> {
+pub(crate) fn open<D: Disk>(disk: &Arc<D>) -> Journal<D> {
     open_at(disk, FIRST_ADDRESS, options()).expect("the log opens")
 }
 
-pub fn sim(seed: u64) -> Arc<SimDisk> {
+pub(crate) fn sim(seed: u64) -> Arc<SimDisk> {
     Arc::new(SimDisk::new(seed))
 }
 
 /// Names and contents of all files.
-pub fn snapshot(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn snapshot(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
     let names = disk.list().unwrap();
     names
         .into_iter()
@@ -94,4 +94,11 @@ pub fn snapshot(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
             (name, content)
         })
         .collect()
+}
+
+/// Puts records of these numbers, one after the other.
+pub(crate) fn fill<D: Disk>(journal: &Journal<D>, numbers: std::ops::Range<u64>, ack: Ack) {
+    for number in numbers {
+        put(journal, number, ack).expect("nothing is in the way of this record");
+    }
 }

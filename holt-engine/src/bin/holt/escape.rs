@@ -39,7 +39,9 @@ fn hexadecimal(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 
 /// Why a text is not an escaped key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bad escape at byte {at}: after a backslash there must be \\, t, n, r, or x and two hexadecimal digits")]
+#[error(
+    "bad escape at byte {at}: after a backslash there must be \\, t, n, r, or x and two hexadecimal digits"
+)]
 pub(crate) struct BadEscape {
     /// Offset of the backslash that begins no escape.
     at: usize,

@@ -74,7 +74,8 @@ impl Walk {
     ///
     /// # Errors
     ///
-    /// `root` cannot be opened or listed, or `skip` exists and cannot be examined.
+    /// `root` cannot be opened or listed or is itself the directory to leave out, or `skip` exists
+    /// and cannot be examined.
     pub(crate) fn new(root: &Path, skip: &Path) -> io::Result<Walk> {
         let skip = match rustix::fs::stat(skip) {
             Ok(stat) => Some(identity(&stat)),
@@ -83,6 +84,9 @@ impl Walk {
         };
         // The root is the only name that is followed if it is a link: the user wrote it.
         let directory = rustix::fs::open(root, OPEN, Mode::empty())?;
+        if skip == Some(identity(&rustix::fs::fstat(&directory)?)) {
+            return Err(io::Error::other("it is the directory of the database"));
+        }
         let mut walk = Walk { skip, levels: Vec::new(), prefix: Vec::new(), pending: None };
         if let Some(error) = walk.enter(directory) {
             return Err(error.into());
@@ -293,10 +297,7 @@ mod tests {
         }
         assert_eq!(
             targets,
-            [
-                (b"dangling".to_vec(), b"nowhere".to_vec()),
-                (b"link".to_vec(), b"real".to_vec())
-            ]
+            [(b"dangling".to_vec(), b"nowhere".to_vec()), (b"link".to_vec(), b"real".to_vec())]
         );
     }
 
@@ -319,7 +320,7 @@ mod tests {
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("inside"), "").unwrap();
         fs::write(root.path().join("next"), "").unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let steps: Vec<_> = Walk::new(root.path(), Path::new("/nowhere")).unwrap().collect();
         let privileged = fs::read_dir(&closed).is_ok();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();

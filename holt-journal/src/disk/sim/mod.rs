@@ -49,7 +49,7 @@ use std::fmt;
 use std::io;
 
 use super::{Access, Disk, check_name};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crash::CrashPattern;
 pub use fault::{Fault, Operation, Target, Trigger};
@@ -85,7 +85,7 @@ impl SimDisk {
 
     /// The state; a test that panicked elsewhere with it in hand must not hide its own report.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The seed that repeats this disk's behaviour.

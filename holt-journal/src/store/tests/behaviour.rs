@@ -1,7 +1,9 @@
 //! What a store does while nothing goes wrong.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
-use crate::disk::{Disk, Operation, Target};
+use crate::disk::{Disk, DiskFile, Operation, Target};
 
 #[test]
 fn a_new_store_is_empty_durable_and_not_made_twice() {
@@ -56,7 +58,7 @@ fn checkpoints_read_back_before_and_after_reopening() {
             assert!(sound.is_empty(), "{context}: {sound:?}");
         }
     }
-    let stats = store.stats().unwrap();
+    let stats = store.stats();
     assert_eq!(stats.sequence, 121);
     assert_eq!(stats.objects as usize, model.objects.len());
     assert!(stats.manifest_bytes < 8 << 10, "history is cut: {stats:?}");
@@ -75,7 +77,7 @@ fn opening_changes_nothing() {
         let store = Store::open(Arc::new(disk.clone()), access).unwrap();
         assert_eq!(read_all(&store).unwrap(), model);
         store.verify(&mut |_| {});
-        store.stats().unwrap();
+        store.stats();
         drop(store);
         assert_eq!(disk.count(Target::Changes), 0);
     }
@@ -194,7 +196,7 @@ fn an_error_of_the_source_or_the_log_leaves_no_trace() {
     let failed = store.checkpoint(5000, &[], &mut step, &mut || Err(Error::ReadOnly));
     assert!(matches!(failed, Err(Error::ReadOnly)));
     assert_eq!(read_all(&store).unwrap(), Model::new());
-    assert_eq!(store.stats().unwrap().held_bytes, 0);
+    assert_eq!(store.stats().held_bytes, 0);
     assert_sound(&store, "after two failures");
 
     let next = Model { log_address: 5000, objects: [(1, vec![9])].into(), meta: vec![] };
@@ -238,7 +240,7 @@ fn space_is_reused_and_the_tail_given_back() {
     let objects: BTreeMap<_, _> = (0..200).map(|id| (id, vec![id as u8; 8000])).collect();
     let full = Model { objects, ..Model::new() };
     go(&store, &Model::new(), &full).unwrap();
-    let loaded = store.stats().unwrap().file_bytes;
+    let loaded = store.stats().file_bytes;
 
     // Churn at constant size.
     let mut model = full;
@@ -251,7 +253,7 @@ fn space_is_reused_and_the_tail_given_back() {
         next.log_address += 8;
         go(&store, &model, &next).unwrap();
         model = next;
-        let stats = store.stats().unwrap();
+        let stats = store.stats();
         assert!(stats.file_bytes <= 2 * stats.live_bytes, "{stats:?}, loaded {loaded}");
     }
     // Most of it goes; what stays is moved down.
@@ -260,7 +262,7 @@ fn space_is_reused_and_the_tail_given_back() {
     go(&store, &model, &next).unwrap();
     let report = store.compact().unwrap();
     assert!(report.moved > 0 && report.bytes_after < report.bytes_before, "{report:?}");
-    let stats = store.stats().unwrap();
+    let stats = store.stats();
     assert_eq!(disk.contents("DATA").unwrap().len() as u64, stats.file_bytes);
     let fresh = FIRST + stats.live_bytes;
     assert!(stats.file_bytes * 10 <= fresh * 13, "{stats:?}");
@@ -282,14 +284,22 @@ fn reads_see_whole_images_while_checkpoints_replace_them() {
         meta: vec![],
     };
     go(&store, &Model::new(), &model(0)).unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
+    /// Ends the reader, also when the other side fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            // The flag only ends the test; no data is published through it.
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut out = Vec::new();
             let mut reads = 0_u64;
             loop {
-                // The flag is only there to end the test; no data is published through it.
-                let last = done.load(std::sync::atomic::Ordering::Relaxed);
+                // As above.
+                let last = done.load(Ordering::Relaxed);
                 for id in 0..8 {
                     store.read(ObjectId(id), &mut out).unwrap();
                     assert_eq!(out.len(), 3000 + id as usize * 700);
@@ -301,16 +311,116 @@ fn reads_see_whole_images_while_checkpoints_replace_them() {
                 }
             }
         });
+        let end = End(&done);
         for round in 1..60 {
             go(&store, &model(round - 1), &model(round)).unwrap();
             if round % 10 == 0 {
                 store.compact().unwrap();
             }
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(end);
         assert!(reader.join().unwrap() >= 8);
     });
     assert_eq!(read_all(&store).unwrap(), model(59));
+}
+
+/// A disk that runs a check in the middle of every read of a file.
+struct Watched {
+    disk: SimDisk,
+    check: Arc<Check>,
+}
+
+type Check = crate::sync::Mutex<Option<Box<dyn FnMut() + Send>>>;
+
+struct WatchedFile {
+    file: crate::disk::SimFile,
+    check: Arc<Check>,
+}
+
+impl Watched {
+    fn watch(&self, file: crate::disk::SimFile) -> WatchedFile {
+        WatchedFile { file, check: self.check.clone() }
+    }
+}
+
+impl Disk for Watched {
+    type File = WatchedFile;
+    type Lock = crate::disk::SimLock;
+
+    fn create(&self, name: &str) -> std::io::Result<WatchedFile> {
+        self.disk.create(name).map(|file| self.watch(file))
+    }
+    fn open(&self, name: &str, access: Access) -> std::io::Result<WatchedFile> {
+        self.disk.open(name, access).map(|file| self.watch(file))
+    }
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> std::io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self, name: &str, exclusive: bool) -> std::io::Result<Option<Self::Lock>> {
+        self.disk.lock(name, exclusive)
+    }
+    fn entropy(&self) -> std::io::Result<[u8; 32]> {
+        self.disk.entropy()
+    }
+}
+
+impl DiskFile for WatchedFile {
+    fn len(&self) -> std::io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> std::io::Result<()> {
+        self.file.allocate(offset, len)
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        if let Some(check) = self.check.lock().unwrap().as_mut() {
+            check();
+        }
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, bufs: &[std::io::IoSlice<'_>], offset: u64) -> std::io::Result<usize> {
+        self.file.write_at(bufs, offset)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+    fn sync_all(&self) -> std::io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+#[test]
+fn a_read_holds_off_the_checkpoint_that_would_free_what_it_reads() {
+    let check = Arc::new(Check::new(None));
+    let disk = Arc::new(Watched { disk: SimDisk::new(1), check: check.clone() });
+    let store = Arc::new(Store::create(disk, LOG_START).unwrap());
+    let mut step = Step { dirty: [(1, vec![1; 9000])].into(), freed: BTreeSet::new() };
+    store.checkpoint(5000, &[], &mut step, &mut || Ok(())).unwrap();
+    let checked = Arc::new(AtomicBool::new(false));
+    *check.lock().unwrap() = Some({
+        let (store, checked) = (store.clone(), checked.clone());
+        Box::new(move || {
+            // A checkpoint takes the exclusive side before it frees anything.
+            assert!(store.current.try_write().is_err(), "nothing holds a checkpoint off");
+            // One thread only, so there is nothing to order.
+            checked.store(true, Ordering::Relaxed);
+        })
+    });
+    store.read(ObjectId(1), &mut Vec::new()).unwrap();
+    assert!(checked.load(Ordering::Relaxed));
+    *check.lock().unwrap() = None;
+    assert!(store.current.try_write().is_ok(), "the read let go");
 }
 
 #[test]
@@ -342,4 +452,43 @@ fn a_store_lives_on_a_real_disk() {
     }
     assert_eq!((store.log_address(), store.meta()), (8192, b"meta".to_vec()));
     store.verify(&mut |fault| panic!("{fault}"));
+}
+
+/// What the golden directory holds.
+fn golden_model() -> Model {
+    let objects = [(1, b"the first frame".to_vec()), (7, vec![7; 5000]), (1 << 40, Vec::new())];
+    Model { objects: objects.into(), log_address: 123_456, meta: b"root 1".to_vec() }
+}
+
+/// A directory of format version 1, as it was first written by
+/// `HOLT_WRITE_GOLDEN=1 cargo test -p holt-journal the_golden_store`.
+#[test]
+fn the_golden_store_of_version_1_opens_verifies_and_goes_on() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/store-v1");
+    if std::env::var_os("HOLT_WRITE_GOLDEN").is_some() {
+        let disk = SimDisk::new(1);
+        let store = create(&disk).unwrap();
+        let first = Model { objects: [(2, vec![2; 100])].into(), ..Model::new() };
+        go(&store, &Model::new(), &first).unwrap();
+        go(&store, &first, &golden_model()).unwrap();
+        store.compact().unwrap();
+        store.close().unwrap();
+        std::fs::create_dir_all(path).unwrap();
+        for name in disk.list().unwrap() {
+            let content = disk.contents(&name).unwrap();
+            std::fs::write(std::path::Path::new(path).join(&name), content).unwrap();
+        }
+    }
+    let disk = SimDisk::new(1);
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let content = std::fs::read(entry.path()).unwrap();
+        disk.put(entry.file_name().to_str().unwrap(), Some(&content));
+    }
+    let store = open(&disk).unwrap();
+    assert_eq!(read_all(&store).unwrap(), golden_model());
+    assert!(faults(&store).is_empty());
+    let next = Model { log_address: 200_000, ..golden_model() };
+    go(&store, &golden_model(), &next).unwrap();
+    assert_eq!(read_all(&open(&disk).unwrap()).unwrap(), next);
 }

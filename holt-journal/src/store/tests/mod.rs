@@ -116,7 +116,7 @@ fn assert_sound(store: &SimStore, context: &str) {
 fn assert_clean(store: &SimStore, disk: &SimDisk, context: &str) {
     let found = faults(store);
     assert!(found.is_empty(), "{context}: {found:?}");
-    let stats = store.stats().unwrap();
+    let stats = store.stats();
     assert_eq!(stats.held_bytes, 0, "{context}: {stats:?}");
     let data = disk.contents("DATA").unwrap().len() as u64;
     assert_eq!(data, stats.file_bytes, "{context}");

@@ -101,7 +101,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             let path = directory.join(OsStr::from_bytes(key));
             let name = Escaped(path.as_os_str().as_bytes());
             // If standard error is closed, the count at the end still tells.
-            let _ = progress.suspend(|| writeln!(io::stderr(), "holt: cannot read {name}: {error}"));
+            let _ =
+                progress.suspend(|| writeln!(io::stderr(), "holt: cannot read {name}: {error}"));
         }
         update.take(step).map_err(stopped)?;
         progress.step();
@@ -281,4 +282,106 @@ fn tell(log: &mut Option<&mut (dyn Write + '_)>, sign: char, key: &[u8]) -> io::
         log.flush()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use holt_engine::Db;
+
+    use super::*;
+    use crate::entry::Kind;
+
+    fn entry() -> Entry {
+        Entry {
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 1,
+            gid: 2,
+            size: 3,
+            seconds: 4,
+            nanoseconds: 5,
+            target: Vec::new(),
+        }
+    }
+
+    fn met(key: &str) -> Step {
+        Step::Entry { key: key.into(), entry: entry() }
+    }
+
+    fn unreadable(key: &str, hides: Hides) -> Step {
+        let error = io::ErrorKind::PermissionDenied.into();
+        Step::Unreadable { key: key.into(), hides, error }
+    }
+
+    /// Records of these keys, updated by these steps; returns the changes as they are told.
+    fn update(tree: &Tree, keys: &[&str], steps: Vec<Step>) -> (Tally, String) {
+        let mut value = Vec::new();
+        entry().encode(&mut value);
+        for key in keys {
+            tree.put(key.as_bytes(), &value).unwrap();
+        }
+        let mut log = Vec::new();
+        let mut update = Update::new(tree, Durability::Buffered, Some(&mut log)).unwrap();
+        for step in steps {
+            update.take(step).unwrap();
+        }
+        let tally = update.finish().unwrap();
+        (tally, String::from_utf8(log).unwrap().replace('\n', ";"))
+    }
+
+    fn tree() -> (tempfile::TempDir, Tree) {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Db::open(directory.path()).unwrap().default_tree();
+        (directory, tree)
+    }
+
+    #[test]
+    fn the_merge_adds_changes_removes_and_leaves() {
+        let (_directory, tree) = tree();
+        let mut changed = entry();
+        changed.size = 9;
+        let steps =
+            vec![met("a"), Step::Entry { key: b"c".to_vec(), entry: changed }, met("d"), met("e")];
+        let (tally, log) = update(&tree, &["b", "c", "d", "f"], steps);
+        assert_eq!(log, "+ a;- b;~ c;+ e;- f;");
+        let Tally { entries, added, changed, unchanged, removed, .. } = tally;
+        assert_eq!((entries, added, changed, unchanged, removed), (4, 2, 1, 1, 2));
+        assert_eq!(tally.bytes, 4 * (1 + 36));
+    }
+
+    #[test]
+    fn records_below_an_unreadable_directory_stay() {
+        let (_directory, tree) = tree();
+        let steps = vec![met("dir-2"), met("dir/"), unreadable("dir/", Hides::Below), met("dir0")];
+        let keys = ["a", "dir", "dir-2", "dir-3", "dir/", "dir/x", "dir/x/y", "dir0", "z"];
+        let (tally, log) = update(&tree, &keys, steps);
+        assert_eq!(log, "- a;- dir;- dir-3;- z;");
+        assert_eq!((tally.unreadable, tally.unchanged), (1, 3));
+    }
+
+    #[test]
+    fn records_of_an_unreadable_entry_stay_whatever_it_is() {
+        let keys = ["n", "n-1", "n/", "n/x", "n0"];
+        for (hides, key, expected) in [
+            (Hides::KeyAndBelow, "n", "- n-1;- n0;"),
+            (Hides::Key, "n", "- n-1;- n/;- n/x;- n0;"),
+            (Hides::Below, "n/", "- n;- n-1;- n0;"),
+        ] {
+            let (_directory, tree) = tree();
+            let (_, log) = update(&tree, &keys, vec![unreadable(key, hides)]);
+            assert_eq!(log, expected, "{hides:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_somebody_else_is_never_taken_for_a_vanished_entry() {
+        let (_directory, tree) = tree();
+        for key in ["a", "c"] {
+            tree.put(key.as_bytes(), b"mine").unwrap();
+        }
+        let (tally, log) = update(&tree, &["b"], vec![met("c")]);
+        assert_eq!(log, "- b;~ c;");
+        assert_eq!((tally.changed, tally.removed), (1, 1));
+        assert_eq!(tree.get(b"a").unwrap().unwrap(), b"mine");
+    }
 }

@@ -1,0 +1,128 @@
+//! The tree of `holt-art` alone, in memory.
+
+use holt_art::{Art, EntryRef, Pool, Scan};
+
+use super::lacking;
+use crate::Failure;
+use crate::engine::{Engine, Flow, Query, Session, Visit, Want};
+
+pub(super) fn open() -> Result<Box<dyn Engine>, Failure> {
+    Ok(Box::new(Memory(Art::new()?)))
+}
+
+struct Memory(Art);
+
+impl Engine for Memory {
+    fn session(&self) -> Result<Box<dyn Session + '_>, Failure> {
+        Ok(Box::new(Handle(&self.0)))
+    }
+
+    fn checkpoint(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn fill(&self) -> Option<f64> {
+        let stats = self.0.tree().pool().stats();
+        let room = stats.frames as f64 * Pool::FRAME_BYTES as f64;
+        (room > 0.0).then(|| stats.live_bytes as f64 / room)
+    }
+}
+
+struct Handle<'a>(&'a Art);
+
+/// The scan of a query.
+fn scan_of(query: Query<'_>, want: Want) -> Scan {
+    let scan = Scan::prefix(query.prefix).keys_only(want == Want::Keys);
+    match query.after {
+        Some(after) => scan.start_after(after),
+        None => scan,
+    }
+}
+
+impl Session for Handle<'_> {
+    fn get(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool, Failure> {
+        Ok(self.0.tree().get(key, |value, _| see(value))?.is_some())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        self.0.put(key, value)?;
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), Failure> {
+        self.0.remove(key)?;
+        Ok(())
+    }
+
+    fn rename(&mut self, _from: &[u8], _to: &[u8]) -> Result<bool, Failure> {
+        lacking()
+    }
+
+    fn load(&mut self, records: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        for &(key, value) in records {
+            self.0.put(key, value)?;
+        }
+        Ok(())
+    }
+
+    fn scan(&mut self, from: &[u8], want: Want, visit: Visit<'_>) -> Result<(), Failure> {
+        let start =
+            |from: &[u8]| self.0.scan(Scan::range(from.to_vec()..).keys_only(want == Want::Keys));
+        let mut target = Vec::new();
+        let mut cursor = start(from);
+        while let Some(entry) = cursor.next_ref()? {
+            let EntryRef::Key { key, value, .. } = entry else { continue };
+            match visit(key, value, &mut target) {
+                Flow::Next => {}
+                Flow::Seek => cursor = start(&target),
+                Flow::Stop => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn list(
+        &mut self,
+        query: Query<'_>,
+        want: Want,
+        see: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<usize, Failure> {
+        let mut cursor = self.0.scan(scan_of(query, want));
+        let mut count = 0;
+        while count < query.limit
+            && let Some(entry) = cursor.next_ref()?
+        {
+            if let EntryRef::Key { key, value, .. } = entry {
+                see(key, value);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn groups(
+        &mut self,
+        query: Query<'_>,
+        delimiter: u8,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, Failure> {
+        let mut cursor = self.0.scan(scan_of(query, Want::Keys).delimiter(&[delimiter]));
+        let mut count = 0;
+        while count < query.limit
+            && let Some(entry) = cursor.next_ref()?
+        {
+            let (EntryRef::Key { key: name, .. } | EntryRef::Group { name }) = entry;
+            see(name);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn rename_prefix(&mut self, _from: &[u8], _to: &[u8]) -> Result<(), Failure> {
+        lacking()
+    }
+
+    fn delete_prefix(&mut self, _prefix: &[u8]) -> Result<(), Failure> {
+        lacking()
+    }
+}
