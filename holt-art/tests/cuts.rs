@@ -181,7 +181,7 @@ fn write(world: &World, writer: usize, seed: u64, keys: u32, operations: u32) {
     let writers = world.models.len() as u32;
     for step in 0..operations {
         let n = random.below(u64::from(keys)) as u32 * writers + writer as u32;
-        let grows = step / (operations / 5 + 1) % 2 == 0;
+        let grows = (step / (operations / 5 + 1)).is_multiple_of(2);
         if random.below(10) < if grows { 8 } else { 2 } {
             world.put(writer, n, (writer as u64) << 48 | u64::from(step)).unwrap();
         } else {

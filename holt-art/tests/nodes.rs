@@ -167,7 +167,7 @@ fn prefixes_part_and_join_at_every_byte() {
             let at = random.below(pair.model.len() as u64) as usize;
             let key = pair.model.keys().nth(at).unwrap().clone();
             pair.remove(&key);
-            if pair.model.len() % 64 == 0 {
+            if pair.model.len().is_multiple_of(64) {
                 pair.check();
             }
         }

@@ -102,7 +102,7 @@ fn churn(map: &Art, storm: Storm, seed: u64, writer: u32) -> Memory {
     let phase = storm.operations / 6 + 1;
     for step in 0..storm.operations {
         let n = first + random.below(u64::from(own)) as u32;
-        let grows = step / phase % 2 == 0;
+        let grows = (step / phase).is_multiple_of(2);
         if random.below(10) < if grows { 8 } else { 1 } {
             put(map, &mut memory, n, u64::from(writer) << 48 | u64::from(step));
         } else {
@@ -271,7 +271,7 @@ fn readers_and_lists_find_every_key_that_stays_while_others_come_and_go() {
             churners: 2,
             readers: 1,
             listers: 1,
-            operations: 24_000,
+            operations: 48_000,
             hot: 3_000,
         },
     );
@@ -288,7 +288,7 @@ fn hot_keys_are_never_read_torn() {
             churners: 1,
             readers: 2,
             listers: 1,
-            operations: 16_000,
+            operations: 32_000,
             hot: 12,
         },
     );
@@ -305,7 +305,7 @@ fn a_tree_that_empties_and_fills_again_loses_nothing() {
             churners: 4,
             readers: 1,
             listers: 1,
-            operations: 20_000,
+            operations: 40_000,
             hot: 40,
         },
     );

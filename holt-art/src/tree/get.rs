@@ -255,3 +255,33 @@ impl Tree {
         Err(Error::Damaged { frame: frame.number() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Art;
+
+    #[test]
+    fn a_latched_read_finds_what_an_optimistic_one_does() {
+        let map = Art::new().unwrap();
+        let key = |n: u32| format!("d{}/sub-{}/{n:05}", n % 7, n % 31).into_bytes();
+        for n in 0..6_000 {
+            let length = if n % 97 == 0 { 9_000 } else { n as usize % 400 };
+            map.put(&key(n), &vec![n as u8; length]).unwrap();
+        }
+        assert!(map.tree().pool().stats().frames > 4);
+        for n in 0..6_010 {
+            let mut expected = Vec::new();
+            let mut found = Vec::new();
+            let version = map.tree().get_into(&key(n), &mut expected).unwrap();
+            let key = key(n);
+            let latched = map.tree().read_latched(Key::new(&key), &mut IntoVec(&mut found));
+            assert_eq!(latched.unwrap(), version);
+            assert_eq!(version.is_some(), n < 6_000);
+            assert!(found == expected);
+        }
+        // Every latch has been given back.
+        map.remove(&key(0)).unwrap();
+        assert_eq!(map.verify(), []);
+    }
+}
