@@ -77,7 +77,7 @@ fn sinking_in_a_full_pool_is_refused_as_such() {
             key.extend_from_slice(&(n * 97).to_be_bytes());
             put(&key, 80);
             if n > 1_500 {
-                put(&[directory, b'a', (n / 13) as u8, (n / 13 >> 8) as u8], 40);
+                put(&[directory, b'a', (n / 13) as u8, ((n / 13) >> 8) as u8], 40);
                 put(&[(n / 7) as u8, directory], 60);
             }
         }
