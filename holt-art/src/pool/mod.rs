@@ -61,7 +61,8 @@ impl FrameId {
 ///
 /// ```
 /// use holt_art::PoolOptions;
-/// let options = PoolOptions { frame_bytes: 64 << 20, ..PoolOptions::default() };
+/// let mut options = PoolOptions::default();
+/// options.frame_bytes = 64 << 20;
 /// assert!(options.blob_bytes >= 1 << 30);
 /// ```
 #[derive(Clone, Copy, Debug)]
