@@ -61,7 +61,12 @@ fn check_tree(tree: &Tree, model: &Model) {
     let mut cursor = tree.cursor(Scan::all());
     while let Some(EntryRef::Key { key, value, version }) = cursor.next_ref().unwrap() {
         let (expected_key, record) = expected.next().expect("no more keys than were put");
-        assert!(expected_key == key, "{} is not {}", key.escape_ascii(), expected_key.escape_ascii());
+        assert!(
+            expected_key == key,
+            "{} is not {}",
+            key.escape_ascii(),
+            expected_key.escape_ascii()
+        );
         assert_eq!((version, token(key, value)), record, "{}", key.escape_ascii());
     }
     assert_eq!(expected.next(), None);

@@ -56,7 +56,12 @@ impl Witness {
             Some(last) => {
                 assert!(version >= last.0, "{} went back in time", key.escape_ascii());
                 if version == last.0 {
-                    assert_eq!(token, last.1, "two values of {} at one version", key.escape_ascii());
+                    assert_eq!(
+                        token,
+                        last.1,
+                        "two values of {} at one version",
+                        key.escape_ascii()
+                    );
                 }
                 *last = (version, token);
             }
@@ -125,7 +130,11 @@ fn read(map: &Art, storm: Storm, seed: u64) {
         let key = key(n);
         if random.below(2) == 0 {
             let found = map.tree().get(&key, |value, version| witness.saw(&key, value, version));
-            assert!(found.unwrap().is_some() || n >= storm.stable, "{} is lost", key.escape_ascii());
+            assert!(
+                found.unwrap().is_some() || n >= storm.stable,
+                "{} is lost",
+                key.escape_ascii()
+            );
         } else {
             let found = map.tree().get_into(&key, &mut out).unwrap();
             match found {
@@ -140,7 +149,8 @@ fn read(map: &Art, storm: Storm, seed: u64) {
 fn list(map: &Art, storm: Storm, seed: u64, stable: &[Vec<u8>]) {
     let mut random = Random::new(seed);
     let mut witness = Witness::default();
-    let prefixes: [&[u8]; 6] = [b"", b"bucket-0", b"bucket-11/path/", b"spine-", b"node", b"long/1"];
+    let prefixes: [&[u8]; 6] =
+        [b"", b"bucket-0", b"bucket-11/path/", b"spine-", b"node", b"long/1"];
     for _ in 0..storm.operations / 800 + 1 {
         let prefix = prefixes[random.below(prefixes.len() as u64) as usize];
         let reverse = random.below(2) == 0;
@@ -231,7 +241,12 @@ fn check(map: &Art, memory: &Memory) {
     let mut expected = expected.into_iter();
     while let Some(EntryRef::Key { key, value, version }) = cursor.next_ref().unwrap() {
         let (expected_key, record) = expected.next().expect("no more keys than were put");
-        assert!(expected_key == key, "{} is not {}", key.escape_ascii(), expected_key.escape_ascii());
+        assert!(
+            expected_key == key,
+            "{} is not {}",
+            key.escape_ascii(),
+            expected_key.escape_ascii()
+        );
         assert_eq!((version, token(key, value)), record, "{}", key.escape_ascii());
     }
     assert_eq!(expected.next(), None);
