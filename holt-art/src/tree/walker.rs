@@ -16,7 +16,7 @@ use crate::frame::leaf::Leaf;
 use crate::frame::node::Node;
 use crate::frame::{Kind, Loc, Ref, View};
 use crate::pool::latch::{LatchRef, NO_SLOT, Observed};
-use crate::pool::{Latched, Pool};
+use crate::pool::{Latched, Pool, Soon};
 
 /// Names and values of one walk, packed.
 #[derive(Debug, Default)]
@@ -207,10 +207,17 @@ impl<'p, 's> Walker<'p, 's> {
             let held = self.frames.iter().find(|frame| frame.holds(number));
             match held.map(|frame| frame.view) {
                 Some(view) => Frame { view, access: Access::Held, base },
-                None => {
-                    let frame = self.pool.latch_now(number).ok_or_else(missing)?;
-                    Frame { view: frame.view(), access: Access::Latched(frame), base }
-                }
+                None => match self.pool.latch_soon(number) {
+                    Soon::Latched(frame) => {
+                        Frame { view: frame.view(), access: Access::Latched(frame), base }
+                    }
+                    Soon::Missing => return Err(missing()),
+                    Soon::Busy => {
+                        // What was read under the latches held is certain.
+                        self.settle()?;
+                        return Err(Stop::Changed);
+                    }
+                },
             }
         } else {
             let latch = self.pool.latch(number);
