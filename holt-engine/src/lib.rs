@@ -88,3 +88,8 @@ pub use verify::{Fault, Report, verify, verify_on};
 
 // The tree, the log and the engine agree on what a key and a value are.
 const _: () = assert!(holt_codec::MAX_KEY == MAX_KEY && holt_codec::MAX_VALUE == MAX_VALUE);
+
+/// The README's example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
