@@ -11,17 +11,18 @@ use holt_codec::FIRST_ADDRESS;
 use holt_journal::disk::{Access, CrashPattern, Disk, DiskFile, SimDisk, SimFile, SimLock};
 use holt_journal::{Ack, Journal};
 
-type Hook = Box<dyn FnOnce() + Send>;
+/// What runs in the middle of a sync, once.
+type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// A simulated disk that runs a hook once, when the next sync of a file has done its work and has not returned.
 struct HookedDisk {
     disk: SimDisk,
-    hook: Arc<Mutex<Option<Hook>>>,
+    hook: Hook,
 }
 
 struct HookedFile {
     file: SimFile,
-    hook: Arc<Mutex<Option<Hook>>>,
+    hook: Hook,
 }
 
 impl fmt::Debug for HookedDisk {
@@ -96,7 +97,7 @@ impl DiskFile for HookedFile {
 }
 
 /// A log on such a disk, with one synced record, and where to put the hook.
-fn log() -> (SimDisk, Arc<Mutex<Option<Hook>>>, Arc<Journal<HookedDisk>>) {
+fn log() -> (SimDisk, Hook, Arc<Journal<HookedDisk>>) {
     let disk = SimDisk::new(1);
     let hook = Arc::new(Mutex::new(None));
     let hooked = Arc::new(HookedDisk { disk: disk.clone(), hook: Arc::clone(&hook) });
