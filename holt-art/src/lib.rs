@@ -54,7 +54,8 @@
 //!
 //! All of it is in `arena.rs`: mapping memory and viewing it as atomics.
 
-// The tree needs real memory; under the model checker only the protocols are there.
+// The tree needs real memory, which the model checker does not have. Its tests compile
+// the files of the protocols by themselves, so that there is nothing here under it.
 #[cfg(not(loom))]
 mod arena;
 #[cfg(not(loom))]
@@ -65,6 +66,7 @@ mod frame;
 mod map;
 #[cfg(not(loom))]
 mod pool;
+#[cfg(not(loom))]
 mod sync;
 #[cfg(not(loom))]
 mod tree;

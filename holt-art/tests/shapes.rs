@@ -1,6 +1,6 @@
 //! Trees of shapes for which it is hard to make room, and frames in unusual company.
 
-use holt_art::{Art, Entry, Scan};
+use holt_art::{Art, Entry, Error, Pool, PoolOptions, Put, Scan};
 
 fn count(map: &Art) -> usize {
     map.scan(Scan::all().keys_only(true)).map(Result::unwrap).count()
@@ -31,44 +31,57 @@ fn ascending_insertions_before_heavy_wide_directories_find_room() {
     }
 }
 
-/// Directories whose nodes have come into an upper frame by their weight get some small
-/// leaves there, then lose most of their weight, so that what is left of them shares one
-/// frame. Then the nodes get all the children that they can have, each the smallest leaf
-/// there is: what wants to sink takes more words than a frame has, entries included.
+/// Below a long common prefix there is more than a frame; so its node, with crossings, is
+/// in an upper frame. Then keys leave the prefix at each of its bytes, and each of the nodes
+/// that this makes gets all the children that it can have, the smallest leaves there are.
+/// What wants to sink takes more words than a frame has, entries included.
 #[test]
 fn more_small_leaves_sink_than_a_frame_has_room_for() {
-    for left in [6, 8, 10, 12, 14, 16] {
-        let map = Art::new().unwrap();
-        let directories = 30u8;
-        let heavy = |directory: u8, n: u32| {
+    let map = Art::new().unwrap();
+    let mut keys = 0;
+    for n in 0..1_000u32 {
+        let mut key = vec![0; 40];
+        key.extend_from_slice(&(n * 97 + 1).to_be_bytes());
+        map.put(&key, &[7; 80]).unwrap();
+        keys += 1;
+    }
+    for depth in 0..40 {
+        for byte in 1..=255 {
+            let mut key = vec![0; depth];
+            key.push(byte);
+            map.put(&key, b"").unwrap();
+            keys += 1;
+        }
+    }
+    assert_eq!(map.verify(), []);
+    assert_eq!(count(&map), keys);
+    let last = map.tree().last(b"").unwrap();
+    assert!(matches!(last, Some(Entry::Key { key, .. }) if key == [255]));
+}
+
+/// A put that needs room in an upper frame asks for more slots step by step. Whichever of
+/// them is the one that is not there, the answer is that the pool is full.
+#[test]
+fn sinking_in_a_full_pool_is_refused_as_such() {
+    for frames in 4..64 {
+        let bytes = frames * Pool::FRAME_BYTES as u64;
+        let map = Art::with_options(PoolOptions::with_bytes(bytes, 1 << 20)).unwrap();
+        let mut keys = 0;
+        let mut put = |key: &[u8], length: usize| match map.put(key, &vec![1; length]) {
+            Ok(put) => keys += usize::from(matches!(put, Put::Inserted(_))),
+            Err(error) => assert!(matches!(error, Error::PoolFull { .. }), "{error}"),
+        };
+        for n in 0..4_000u32 {
+            let directory = (n % 13) as u8;
             let mut key = vec![directory, b'x'];
             key.extend_from_slice(&(n * 97).to_be_bytes());
-            key
-        };
-        let mut keys = usize::from(directories) * left as usize;
-        let mut add = |bytes: std::ops::RangeInclusive<u8>| {
-            for byte in bytes {
-                for directory in 0..directories {
-                    map.put(&[directory, byte], b"").unwrap();
-                    keys += 1;
-                }
-            }
-        };
-        for directory in 0..directories {
-            for n in 0..400 {
-                map.put(&heavy(directory, n), &[7; 80]).unwrap();
+            put(&key, 80);
+            if n > 1_500 {
+                put(&[directory, b'a', (n / 13) as u8, ((n / 13) >> 8) as u8], 40);
+                put(&[(n / 7) as u8, directory], 60);
             }
         }
-        add(0..=80);
-        for n in left..400 {
-            for directory in 0..directories {
-                map.remove(&heavy(directory, n)).unwrap();
-            }
-        }
-        add(81..=255);
-        assert_eq!(map.verify(), [], "{left} left in each directory");
+        assert_eq!(map.verify(), [], "{frames} frames");
         assert_eq!(count(&map), keys);
-        let last = map.tree().last(b"").unwrap();
-        assert!(matches!(last, Some(Entry::Key { key, .. }) if key == [directories - 1, 255]));
     }
 }

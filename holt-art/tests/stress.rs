@@ -56,7 +56,12 @@ impl Witness {
             Some(last) => {
                 assert!(version >= last.0, "{} went back in time", key.escape_ascii());
                 if version == last.0 {
-                    assert_eq!(token, last.1, "two values of {} at one version", key.escape_ascii());
+                    assert_eq!(
+                        token,
+                        last.1,
+                        "two values of {} at one version",
+                        key.escape_ascii()
+                    );
                 }
                 *last = (version, token);
             }
@@ -97,11 +102,9 @@ fn churn(map: &Art, storm: Storm, seed: u64, writer: u32) -> Memory {
     let phase = storm.operations / 6 + 1;
     for step in 0..storm.operations {
         let n = first + random.below(u64::from(own)) as u32;
-        let grows = step / phase % 2 == 0;
+        let grows = (step / phase).is_multiple_of(2);
         if random.below(10) < if grows { 8 } else { 1 } {
-            let known = memory.contains_key(&n);
             put(map, &mut memory, n, u64::from(writer) << 48 | u64::from(step));
-            let _ = known;
         } else {
             match map.remove(&key(n)).unwrap() {
                 Removed::Removed(version) => {
@@ -123,11 +126,15 @@ fn read(map: &Art, storm: Storm, seed: u64) {
     let mut out = Vec::new();
     for _ in 0..storm.operations {
         let n = random.below(u64::from(storm.all)) as u32;
-        let n = if random.once_in(2) { n % storm.hot } else { n };
+        let n = if random.below(2) == 0 { n % storm.hot } else { n };
         let key = key(n);
-        if random.once_in(2) {
+        if random.below(2) == 0 {
             let found = map.tree().get(&key, |value, version| witness.saw(&key, value, version));
-            assert!(found.unwrap().is_some() || n >= storm.stable, "{} is lost", key.escape_ascii());
+            assert!(
+                found.unwrap().is_some() || n >= storm.stable,
+                "{} is lost",
+                key.escape_ascii()
+            );
         } else {
             let found = map.tree().get_into(&key, &mut out).unwrap();
             match found {
@@ -142,10 +149,11 @@ fn read(map: &Art, storm: Storm, seed: u64) {
 fn list(map: &Art, storm: Storm, seed: u64, stable: &[Vec<u8>]) {
     let mut random = Random::new(seed);
     let mut witness = Witness::default();
-    let prefixes: [&[u8]; 6] = [b"", b"bucket-0", b"bucket-11/path/", b"spine-", b"node", b"long/1"];
+    let prefixes: [&[u8]; 6] =
+        [b"", b"bucket-0", b"bucket-11/path/", b"spine-", b"node", b"long/1"];
     for _ in 0..storm.operations / 800 + 1 {
         let prefix = prefixes[random.below(prefixes.len() as u64) as usize];
-        let reverse = random.once_in(2);
+        let reverse = random.below(2) == 0;
         let mut previous: Option<Vec<u8>> = None;
         let mut due: Vec<&Vec<u8>> = stable.iter().filter(|key| key.starts_with(prefix)).collect();
         if reverse {
@@ -233,7 +241,12 @@ fn check(map: &Art, memory: &Memory) {
     let mut expected = expected.into_iter();
     while let Some(EntryRef::Key { key, value, version }) = cursor.next_ref().unwrap() {
         let (expected_key, record) = expected.next().expect("no more keys than were put");
-        assert!(expected_key == key, "{} is not {}", key.escape_ascii(), expected_key.escape_ascii());
+        assert!(
+            expected_key == key,
+            "{} is not {}",
+            key.escape_ascii(),
+            expected_key.escape_ascii()
+        );
         assert_eq!((version, token(key, value)), record, "{}", key.escape_ascii());
     }
     assert_eq!(expected.next(), None);
@@ -258,7 +271,7 @@ fn readers_and_lists_find_every_key_that_stays_while_others_come_and_go() {
             churners: 2,
             readers: 1,
             listers: 1,
-            operations: 24_000,
+            operations: 48_000,
             hot: 3_000,
         },
     );
@@ -275,7 +288,7 @@ fn hot_keys_are_never_read_torn() {
             churners: 1,
             readers: 2,
             listers: 1,
-            operations: 16_000,
+            operations: 32_000,
             hot: 12,
         },
     );
@@ -292,7 +305,7 @@ fn a_tree_that_empties_and_fills_again_loses_nothing() {
             churners: 4,
             readers: 1,
             listers: 1,
-            operations: 20_000,
+            operations: 40_000,
             hot: 40,
         },
     );

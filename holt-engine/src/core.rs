@@ -266,8 +266,7 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
 pub(crate) struct Lease<D: Disk> {
     core: Arc<Core<D>>,
     checkpointer: Option<Checkpointer>,
-    /// The process that opened the database. A forked child has copies of the handles, and no right
-    /// to write or to wait for threads that it does not have.
+    /// The process that opened the database: a forked child has copies of the handles, too.
     process: u32,
 }
 
@@ -288,6 +287,12 @@ impl<D: Disk> Lease<D> {
 
     /// Closes the database for all handles.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        if self.process != std::process::id() {
+            // The parent closes it. The child must not flush, nor wait for threads that it does
+            // not have; nor may it drop what they may have held locked.
+            std::mem::forget(Arc::clone(&self.core));
+            return Err(holt_journal::Error::Forked { owner: self.process }.into());
+        }
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.stop();
         }
@@ -297,11 +302,6 @@ impl<D: Disk> Lease<D> {
 
 impl<D: Disk> Drop for Lease<D> {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
-            // The parent closes it. What the child drops here must not flush, nor join.
-            std::mem::forget(Arc::clone(&self.core));
-            return;
-        }
         // Whoever wants to hear of an error calls `close`.
         let _ = self.close();
     }

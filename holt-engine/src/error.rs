@@ -55,7 +55,7 @@ pub enum Error {
         /// One of the files that are there.
         name: String,
     },
-    /// The database was opened for reading alone, or its data can no longer be written.
+    /// The database was opened for reading alone.
     #[error("the database was opened for reading only")]
     ReadOnly,
     /// The database was closed through another handle.
@@ -130,8 +130,8 @@ pub enum Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
-            Holder::Writer => "another process has it open for writing",
-            Holder::Anybody => "another process has it open, and a writer must be alone",
+            Holder::Writer => "another process, or this one, has it open for writing",
+            Holder::Anybody => "another process, or this one, has it open; a writer must be alone",
         })
     }
 }

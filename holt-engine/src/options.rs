@@ -121,15 +121,16 @@ impl Options {
         self
     }
 
-    /// The most memory in bytes that frames and values may take; what needs more fails with
-    /// [`Error::Tree`] before it changes anything. By default the pool's own limit.
+    /// The most memory in bytes that the trees may take, and again the most that values too large
+    /// for them may take; what needs more fails with [`Error::Tree`] before it changes anything. By
+    /// default 64 GiB each.
     pub fn memory_bytes(&mut self, bytes: u64) -> &mut Options {
         self.memory_bytes = Some(bytes);
         self
     }
 
     /// Bytes of the ring in memory through which all writes go to the log, rounded up to a power of
-    /// two and to what the longest record needs. By default 32 MiB.
+    /// two. By default 32 MiB, which the longest record needs: less is taken for that.
     pub fn buffer_bytes(&mut self, bytes: usize) -> &mut Options {
         self.buffer_bytes = bytes;
         self

@@ -9,8 +9,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, contents, seed};
+use holt_engine::disk::{CrashPattern, Fault, SimDisk, Target, Trigger};
 use holt_engine::{Create, Db, Durability, Error, Options};
-use holt_journal::disk::{CrashPattern, Fault, SimDisk, Target, Trigger};
 
 /// One step of the workload.
 #[derive(Clone, Debug)]

@@ -5,9 +5,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use common::{contents, names};
-use holt_engine::disk::{Disk, Fault, Operation, SimDisk, Target, Trigger};
+use holt_engine::disk::{CrashPattern, Disk, Fault, Operation, SimDisk, Target, Trigger};
 use holt_engine::{Create, Db, Durability, Error, MAX_KEY, MAX_TREE_NAME, MAX_VALUE, Options};
 
 fn sim(seed: u64) -> (SimDisk, Db<SimDisk>) {
@@ -189,7 +190,7 @@ fn concurrent_writers_get_unique_versions_and_lose_nothing() {
 fn dropping_the_last_handle_loses_nothing_and_releases_the_lock() {
     let disk = SimDisk::new(9);
     let mut options = Options::new();
-    options.buffer_window(std::time::Duration::from_secs(3600));
+    options.buffer_window(Duration::from_secs(3600));
     let db = options.open_on(Arc::new(disk.clone())).unwrap();
     let tree = db.default_tree();
     drop(db);
@@ -198,7 +199,7 @@ fn dropping_the_last_handle_loses_nothing_and_releases_the_lock() {
     assert!(matches!(busy, Error::Locked { .. }), "{busy}");
     drop(tree);
     // Not even a power cut takes it away now.
-    let left = disk.crash(9, holt_engine::disk::CrashPattern::LoseAll);
+    let left = disk.crash(9, CrashPattern::LoseAll);
     let db = options.open_on(Arc::new(left)).unwrap();
     assert_eq!(db.default_tree().get(b"key").unwrap().unwrap(), b"value");
     options.open_on(Arc::new(disk)).unwrap();
@@ -382,7 +383,7 @@ fn an_answer_that_changed_nothing_rests_on_nothing_that_can_vanish() {
     let disk = SimDisk::new(18);
     let mut options = Options::new();
     // Nothing leaves the buffer unless somebody waits for it.
-    options.buffer_window(std::time::Duration::from_secs(3600));
+    options.buffer_window(Duration::from_secs(3600));
     let db = options.open_on(Arc::new(disk.clone())).unwrap();
     let tree = db.default_tree();
     tree.put_with(b"key", b"value", Durability::Buffered).unwrap();
@@ -394,7 +395,7 @@ fn an_answer_that_changed_nothing_rests_on_nothing_that_can_vanish() {
     assert_eq!(names(left.scan()).unwrap(), [b"other"]);
     tree.put_with(b"later", b"value", Durability::Buffered).unwrap();
     assert!(!tree.delete_with(b"key", Durability::Sync).unwrap());
-    let crashed = disk.crash(18, holt_engine::disk::CrashPattern::LoseAll);
+    let crashed = disk.crash(18, CrashPattern::LoseAll);
     let left = options.open_on(Arc::new(crashed)).unwrap().default_tree();
     assert_eq!(names(left.scan()).unwrap(), [&b"later"[..], b"other"]);
 }
@@ -427,14 +428,29 @@ fn an_automatic_checkpoint_that_fails_is_told_and_made_later() {
 }
 
 #[test]
-fn handles_can_be_sent_and_shared() {
-    fn shared<T: Send + Sync + 'static>() {}
+fn everything_public_can_be_named_sent_and_printed() {
+    fn shared<T: Send + Sync + std::fmt::Debug + 'static>() {}
     shared::<Db>();
     shared::<holt_engine::Tree>();
+    shared::<Options>();
+    shared::<Create>();
+    shared::<Durability>();
     shared::<Error>();
-    fn sent<T: Send + 'static>() {}
+    shared::<holt_engine::Holder>();
+    shared::<holt_engine::Entry>();
+    shared::<holt_engine::Version>();
+    shared::<holt_engine::Checkpoint>();
+    shared::<holt_engine::Stats>();
+    shared::<holt_engine::Report>();
+    shared::<holt_engine::Fault>();
+    fn sent<T: Send + std::fmt::Debug + 'static>() {}
     sent::<holt_engine::Scan>();
     sent::<holt_engine::Entries>();
+    fn range(_: impl holt_engine::KeyRange) {}
+    range(b"a"..b"b");
+    let disk = Arc::new(SimDisk::new(20));
+    assert!(matches!(holt_engine::verify_on(disk), Err(Error::Missing)));
+    assert!(matches!(holt_engine::verify("/nowhere/at/all"), Err(Error::Missing)));
 }
 
 #[test]

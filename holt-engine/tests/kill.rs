@@ -45,7 +45,7 @@ fn index_and_kill(source: &Path, path: &Path, durability: &str, lines: usize) ->
     let source = source.to_str().unwrap();
     let mut arguments = vec!["index", source, "--verbose", "--durability", durability];
     // Checkpoints so often that the kill meets them in every phase.
-    arguments.extend(["--checkpoint-bytes", "20000"]);
+    arguments.extend(["--checkpoint-bytes", "50000"]);
     let mut child = holt(&arguments, path).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut read = out.by_ref().take(lines).filter(|line| line.as_ref().unwrap().starts_with('+'));
@@ -59,7 +59,7 @@ fn index_and_kill(source: &Path, path: &Path, durability: &str, lines: usize) ->
 }
 
 fn killed_runs_leave_a_prefix(durability: &str, files: usize, default_seed: u64) {
-    const ROUNDS: usize = 8;
+    const ROUNDS: usize = 6;
     let mut random = Random::new(seed(default_seed));
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("source");
@@ -110,7 +110,7 @@ fn what_was_handed_to_the_system_survives_the_kill() {
 
 #[test]
 fn what_was_synced_survives_the_kill() {
-    killed_runs_leave_a_prefix("sync", 800, 0x5AFE);
+    killed_runs_leave_a_prefix("sync", 400, 0x5AFE);
 }
 
 #[test]

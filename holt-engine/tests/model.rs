@@ -6,8 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, contents, listing, names};
+use holt_engine::disk::{CrashPattern, SimDisk};
 use holt_engine::{Db, Durability, Options, Version};
-use holt_journal::disk::{CrashPattern, SimDisk};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -24,8 +24,13 @@ enum Action {
     Kill,
     /// End without closing; unsynced writes suffer.
     PowerCut(CrashPattern, u64),
-    /// List by all rules: prefix, delimiter, start-after.
-    List(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>),
+    /// List by all rules, both ways.
+    List {
+        prefix: Vec<u8>,
+        delimiter: Option<Vec<u8>>,
+        start_after: Option<Vec<u8>>,
+        limit: u64,
+    },
     /// Read a range, both ways.
     Range(Vec<u8>, Vec<u8>),
 }
@@ -68,7 +73,11 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Reopen),
         1 => Just(Action::Kill),
         1 => (select(&CrashPattern::ALL[..]), any::<u64>()).prop_map(|(p, s)| Action::PowerCut(p, s)),
-        4 => (key(), delimiter, proptest::option::of(key())).prop_map(|(p, d, s)| Action::List(p, d, s)),
+        4 => (key(), delimiter, proptest::option::of(key()), 0..40_u64).prop_map(
+            |(prefix, delimiter, start_after, limit)| {
+                Action::List { prefix, delimiter, start_after, limit }
+            }
+        ),
         3 => (key(), key()).prop_map(|(a, b)| Action::Range(a, b)),
     ]
 }
@@ -179,17 +188,24 @@ impl Pair {
                 self.reopen(left, self.since_sync.clone())?;
                 self.since_sync = vec![self.model.clone()];
             }
-            Action::List(prefix, delimiter, start_after) => {
-                let mut scan = self.db().default_tree().prefix(&prefix);
-                if let Some(delimiter) = &delimiter {
-                    scan = scan.delimiter(delimiter);
-                }
-                if let Some(name) = &start_after {
-                    scan = scan.start_after(name);
-                }
-                let expected =
+            Action::List { prefix, delimiter, start_after, limit } => {
+                let scan = || {
+                    let mut scan = self.db().default_tree().prefix(&prefix);
+                    if let Some(delimiter) = &delimiter {
+                        scan = scan.delimiter(delimiter);
+                    }
+                    if let Some(name) = &start_after {
+                        scan = scan.start_after(name);
+                    }
+                    scan
+                };
+                let mut expected =
                     listing(&self.model, &prefix, delimiter.as_deref(), start_after.as_deref());
-                prop_assert_eq!(names(scan).unwrap(), expected);
+                prop_assert_eq!(&names(scan()).unwrap(), &expected);
+                let page = expected.iter().take(limit as usize);
+                prop_assert!(names(scan().limit(limit)).unwrap().iter().eq(page));
+                expected.reverse();
+                prop_assert_eq!(&names(scan().reverse()).unwrap(), &expected);
             }
             Action::Range(one, other) => {
                 let (from, to) = (one.clone().min(other.clone()), one.max(other));

@@ -287,6 +287,23 @@ fn truncation_gives_space_back_and_recycles_and_replay_goes_on_from_there() {
 }
 
 #[test]
+fn a_checkpoint_before_the_first_append_keeps_the_segment_it_needs() {
+    let disk = sim(34);
+    let journal = open(&disk);
+    fill(&journal, 0..60, Ack::Sync);
+    drop(journal);
+    let journal = open(&disk);
+    let from = journal.tail();
+    journal.wait(from, Ack::Sync).unwrap();
+    journal.truncate_below(from).unwrap();
+    assert!(numbers(&Arc::new(disk.kill()), from).unwrap().is_empty());
+    fill(&journal, 60..100, Ack::Sync);
+    journal.truncate_below(from).unwrap();
+    let after = Arc::new(disk.crash(34, CrashPattern::LoseAll));
+    assert_eq!(numbers(&after, from).unwrap(), (60..100).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_pinned_address_stays_readable_over_truncations() {
     let disk = sim(17);
     let journal = open(&disk);

@@ -46,7 +46,7 @@
 //!
 //! # Checked by
 //!
-//! `tests/loom.rs`, with byte accesses tracked: E2 `two_producers_…`, `three_producers_…`; E3 and E4 `wrap_…`, `permits_cross_…`; E5 and E6
+//! `tests/loom.rs`, with byte accesses tracked: E2 `two_producers_…`, `three_producers_…`, `a_walk_…`; E3 and E4 `wrap_…`, `permits_cross_…`; E5 and E6
 //! `backpressure_…`, `waiter_…`, `pressure_…`; E7 `record_count_…`.
 
 use std::fmt;

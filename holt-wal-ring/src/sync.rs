@@ -24,6 +24,11 @@ mod real {
     /// some tens of nanoseconds, so the whole spin is shorter than one park and unpark.
     pub(crate) const SPINS: usize = 64;
 
+    /// The rounds of checking, to be looped over.
+    pub(crate) fn spins() -> impl Iterator<Item = ()> {
+        std::iter::repeat_n((), SPINS)
+    }
+
     /// Where the thread that made it parks. It may wake without reason, so what it waits for is written elsewhere.
     #[derive(Debug)]
     pub(crate) struct Parker {
@@ -92,8 +97,10 @@ mod modelled {
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 
-    /// Spinning adds no behaviour that parking lacks, only interleavings.
-    pub(crate) const SPINS: usize = 0;
+    /// None: spinning adds no behaviour that parking lacks, only interleavings.
+    pub(crate) fn spins() -> impl Iterator<Item = ()> {
+        std::iter::empty()
+    }
 
     /// Where the thread that made it parks.
     ///

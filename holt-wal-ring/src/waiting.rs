@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::mark::GRANULE;
 use crate::queue::{NOBODY, Queues, Signal, Sleeper, Ticket};
 use crate::ring::Ring;
-use crate::sync::{self, Arc, Mutex, Ordering, SPINS, fence};
+use crate::sync::{self, Arc, Mutex, Ordering, fence};
 
 /// How a wait for publication ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Ring {
             let signal = self.judge(self.advance(), address, eager);
             signal.or_else(|| stop().then_some(Signal::Woken))
         };
-        for _ in 0..SPINS {
+        for () in sync::spins() {
             if let Some(signal) = check() {
                 return waited(signal);
             }
@@ -200,7 +200,7 @@ impl Ring {
     /// Waits for `len` bytes of space, a multiple of the granule.
     #[cold]
     pub(crate) fn wait_space(&self, len: usize) -> Result<(), Error> {
-        for _ in 0..SPINS {
+        for () in sync::spins() {
             match self.space.take(len) {
                 Err(Error::Full) => sync::spin_loop(),
                 taken_or_hopeless => return taken_or_hopeless,
@@ -326,6 +326,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     use super::*;
+    use crate::sync::SPINS;
 
     #[test]
     fn a_wait_whose_stop_panics_leaves_the_queue() {

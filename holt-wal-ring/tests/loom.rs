@@ -27,7 +27,8 @@ fn explore(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + 's
         counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         model();
     });
-    println!("loom {name}: {} iterations", count.load(std::sync::atomic::Ordering::Relaxed));
+    // The test runner may have begun a line of its own.
+    println!("\nloom {name}: {} iterations", count.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 /// Appends a record of `len` bytes, all of them `byte`.

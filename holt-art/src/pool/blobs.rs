@@ -182,7 +182,8 @@ impl Blobs {
         let Some(entry) = self.entry(number) else { return false };
         let place = entry[0].load(Ordering::Relaxed);
         let (first, count) = (place as u32 as usize, (place >> 32) as usize);
-        if entry[2].load(Ordering::Relaxed) != length as u64
+        if count == 0
+            || entry[2].load(Ordering::Relaxed) != length as u64
             || length > count * PAGE_BYTES
             || first + count > self.pages.slots()
         {
@@ -211,10 +212,12 @@ impl Blobs {
         self.entry(number).map_or(0, |entry| entry[1].load(Ordering::Relaxed))
     }
 
-    /// Frees a blob; when a cut still needs it, as soon as that is over.
-    pub(crate) fn free(&self, number: u32, needed_by_cut: bool) {
+    /// Frees a blob; when a cut still needs it, as soon as that is over. The question is
+    /// asked under the lock: a cut says that it is over before it releases what was
+    /// deferred, so nothing is deferred behind its back.
+    pub(crate) fn free(&self, number: u32, needed_by_cut: impl FnOnce() -> bool) {
         let mut books = lock(&self.books);
-        if needed_by_cut {
+        if needed_by_cut() {
             books.deferred.push(number);
         } else {
             self.release(&mut books, number);
@@ -232,8 +235,11 @@ impl Blobs {
     fn release(&self, books: &mut Books, number: u32) {
         let entry = self.table.slot(number as usize);
         let place = entry[0].load(Ordering::Relaxed);
-        // Length 0 of 0 pages: no blob. An optimistic reader then starts again.
+        // No pages: no blob. An optimistic reader then starts again.
         entry[0].store(0, Ordering::Relaxed);
+        // Whoever writes the next blob of this number has it listed before it is complete;
+        // it must not look as old as this one until then.
+        entry[1].store(UNBORN, Ordering::Relaxed);
         entry[2].store(0, Ordering::Relaxed);
         let (mut first, mut count) = (place as u32, (place >> 32) as u32);
         books.pages -= count as usize;

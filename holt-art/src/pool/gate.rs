@@ -13,11 +13,11 @@
 //! # Happens-before
 //!
 //! 1. *enter against close*: `enter` adds to its shard, then loads `closed`;
-//!    `close` stores `closed`, then loads the shards. All four are sequentially
-//!    consistent, so at least one of the two sees the other: a pass that was not
-//!    seen by the closer has itself seen `closed` and steps back.
-//! 2. *leave → close*: the subtraction is (at least) a release, the closer's load
-//!    an acquire: what passes did is visible under the closed gate.
+//!    `close` stores `closed`, then reads the shards by adding zero. Both sides change
+//!    the shard, so one of the two comes second there and acquires what the first
+//!    released: the closer sees the pass, or the pass sees `closed` and steps back.
+//! 2. *leave → close*: the subtraction is (at least) a release, the closer's addition
+//!    of zero an acquire: what passes did is visible under the closed gate.
 //! 3. *open → enter*: the store of `closed` = 0 is a release, the load in `enter`
 //!    an acquire: what was done under the closed gate is visible to later passes.
 //!
@@ -26,7 +26,8 @@
 //! New passes wait while the gate is closed or closing, so a closer cannot starve;
 //! closers queue on a mutex. Holders of a pass never wait for the gate.
 //!
-//! Checked by `tests/loom.rs`: `closed_gate_is_alone`, `gate_wakes_everyone`.
+//! Checked by `tests/loom.rs`: `closed_gate_is_alone`,
+//! `what_a_pass_did_is_visible_under_the_closed_gate`, `gate_wakes_everyone`.
 
 use crossbeam_utils::CachePadded;
 
@@ -99,11 +100,11 @@ impl Gate {
     /// Closes the gate: waits until every pass has been left.
     pub(crate) fn close(&self) -> Closed<'_> {
         let closer = lock(&self.closers);
-        // SeqCst: edge 1, before the loads of the shards.
+        // SeqCst: edge 1, before the additions to the shards.
         self.closed.store(1, Ordering::SeqCst);
         let mut guard = lock(&self.waiting);
-        // SeqCst: edges 1 and 2.
-        while self.shards.iter().any(|shard| shard.load(Ordering::SeqCst) != 0) {
+        // SeqCst: edges 1 and 2; an addition and no load, so that it takes part in edge 1.
+        while self.shards.iter().any(|shard| shard.fetch_add(0, Ordering::SeqCst) != 0) {
             guard = wait(&self.left, guard);
         }
         drop(guard);

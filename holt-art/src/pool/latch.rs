@@ -28,8 +28,11 @@
 //!
 //! # Liveness
 //!
-//! A holder never waits for a reader. Writers take latches parent before child, so
-//! they cannot wait in a circle. Waiting is a short spin, then yielding.
+//! A holder never waits for a reader, and nobody who holds a latch waits for another one
+//! without an end: writers upgrade to words that they have observed or give up, and the
+//! readers that fall back to latches ask for the next one a bounded number of times. (Frames
+//! may hang below one another in a circle, so an order of parent before child would not do.)
+//! Waiting is a short spin, then yielding.
 //!
 //! Checked by `tests/loom.rs`: `optimistic_read_is_never_torn`,
 //! `reuse_of_a_slot_fails_validation`, `latches_exclude_each_other`.

@@ -133,19 +133,21 @@ impl<'p> Latched<'p> {
 
     /// Frees the frame: its number and its slot.
     pub(crate) fn free(mut self) {
-        let since = self.needed_by_cut();
         let (slot, number, epoch) = (self.slot, self.number, self.pool.epoch());
+        let since = self.needed_by_cut();
+        if let Some(since) = since {
+            // Before the epoch is stored and the latch given back, as in `leave_slot`: an
+            // open cut that finds the frame gone has to find its image.
+            let image = Preserved { since, until: epoch, slot };
+            lock(&self.pool.books).preserved.entry(number).or_default().push(image);
+        }
         self.slot = NO_SLOT;
         self.mark_changed();
         let pool = self.pool;
         drop(self);
         let mut books = lock(&pool.books);
-        match since {
-            Some(since) => {
-                let image = Preserved { since, until: epoch, slot };
-                books.preserved.entry(number).or_default().push(image);
-            }
-            None => books.give_slot(slot),
+        if since.is_none() {
+            books.give_slot(slot);
         }
         books.gone.push((u64::from(number), epoch));
         books.give_frame(number);

@@ -39,6 +39,19 @@ use gate::{Closed, Gate, Pass};
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
 
+/// Attempts at a latch before somebody who holds another one gives up.
+const SOON: u32 = 256;
+
+/// What [`Pool::latch_soon`] came to.
+pub(crate) enum Soon<'p> {
+    /// The frame is latched.
+    Latched(Latched<'p>),
+    /// There is no such frame.
+    Missing,
+    /// Somebody else holds the latch, perhaps waiting for one that the caller holds.
+    Busy,
+}
+
 /// The number of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FrameId(pub(crate) u32);
@@ -61,7 +74,8 @@ impl FrameId {
 ///
 /// ```
 /// use holt_art::PoolOptions;
-/// let options = PoolOptions { frame_bytes: 64 << 20, ..PoolOptions::default() };
+/// let mut options = PoolOptions::default();
+/// options.frame_bytes = 64 << 20;
 /// assert!(options.blob_bytes >= 1 << 30);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -272,6 +286,25 @@ impl Pool {
         self.latch(number)?.upgrade(seen).then(|| Latched::new(self, number, seen))
     }
 
+    /// Latches frame `number` if that is possible soon: for whoever holds another latch
+    /// meanwhile. Frames may hang below one another in a circle, so waiting without an end
+    /// could be waiting for oneself.
+    pub(crate) fn latch_soon(&self, number: u32) -> Soon<'_> {
+        let Some(latch) = self.latch(number) else { return Soon::Missing };
+        for _ in 0..SOON {
+            if let Some(seen) = latch.try_observe() {
+                if seen.slot() == latch::NO_SLOT {
+                    return Soon::Missing;
+                }
+                if latch.upgrade(seen) {
+                    return Soon::Latched(Latched::new(self, number, seen));
+                }
+            }
+            crate::sync::yield_now();
+        }
+        Soon::Busy
+    }
+
     /// Waits for the latch of frame `number`; none when there is no such frame.
     pub(crate) fn latch_now(&self, number: u32) -> Option<Latched<'_>> {
         let latch = self.latch(number)?;
@@ -333,6 +366,6 @@ impl Pool {
         if birth != blobs::UNBORN {
             lock(&self.books).gone.push((BLOB_OBJECT | u64::from(number), self.epoch()));
         }
-        self.blobs.free(number, birth != blobs::UNBORN && self.cut_needs(birth));
+        self.blobs.free(number, || birth != blobs::UNBORN && self.cut_needs(birth));
     }
 }

@@ -9,7 +9,7 @@ use crate::frame::leaf::Leaf;
 use crate::frame::walk::{End, Site, walk};
 use crate::frame::{Loc, View};
 use crate::pool::latch::NO_SLOT;
-use crate::pool::{Latched, Pool};
+use crate::pool::{Latched, Pool, Soon};
 
 /// Optimistic attempts before a reader takes latches, so that it ends under any writers.
 const ATTEMPTS: usize = 64;
@@ -216,26 +216,32 @@ impl Tree {
     /// child.
     #[cold]
     fn read_latched(&self, key: Key<'_>, take: &mut impl Take) -> Result<Option<Version>, Error> {
-        self.descend_latched(key, |frame, site| match site.end {
-            End::Found => {
-                let leaf = Leaf::read(frame.view(), site.at);
-                if !(leaf.plausible() && take.take(&self.pool, frame.view(), &leaf)) {
-                    return Err(Error::Damaged { frame: frame.number() });
+        loop {
+            let read = self.descend_latched(key, |frame, site| match site.end {
+                End::Found => {
+                    let leaf = Leaf::read(frame.view(), site.at);
+                    if !(leaf.plausible() && take.take(&self.pool, frame.view(), &leaf)) {
+                        return Err(Error::Damaged { frame: frame.number() });
+                    }
+                    Ok(Some(Version::of_leaf(leaf.version)))
                 }
-                Ok(Some(Version::of_leaf(leaf.version)))
+                End::Garbage => Err(Error::Damaged { frame: frame.number() }),
+                _ => Ok(None),
+            })?;
+            if let Some(found) = read {
+                return Ok(found);
             }
-            End::Garbage => Err(Error::Damaged { frame: frame.number() }),
-            _ => Ok(None),
-        })
+        }
     }
 
     /// Descends with latches, handing over from parent to child, and calls `then` with
-    /// the frame where the descent ended, still latched.
+    /// the frame where the descent ended, still latched. `None` when a child's latch was
+    /// not to be had while the parent's was held.
     pub(super) fn descend_latched<R>(
         &self,
         key: Key<'_>,
         then: impl FnOnce(&Latched<'_>, &Site) -> Result<R, Error>,
-    ) -> Result<R, Error> {
+    ) -> Result<Option<R>, Error> {
         let missing = |frame| Error::MissingFrame { frame };
         let mut frame = self.pool.latch_now(self.root).ok_or(missing(self.root))?;
         let mut loc = Loc::entry(0);
@@ -243,15 +249,49 @@ impl Tree {
         for _ in 0..=key.len() + 64 {
             let site = walk::<false>(frame.view(), loc, key, from);
             let End::Crossing(target) = site.end else {
-                return then(&frame, &site);
+                return then(&frame, &site).map(Some);
             };
             // A frame may hold subtrees that hang below one another.
             if target.frame != frame.number() {
-                frame = self.pool.latch_now(target.frame).ok_or(missing(target.frame))?;
+                frame = match self.pool.latch_soon(target.frame) {
+                    Soon::Latched(child) => child,
+                    Soon::Missing => return Err(missing(target.frame)),
+                    Soon::Busy => return Ok(None),
+                };
             }
             loc = Loc::entry(usize::from(target.entry));
             from = site.from;
         }
         Err(Error::Damaged { frame: frame.number() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Art;
+
+    #[test]
+    fn a_latched_read_finds_what_an_optimistic_one_does() {
+        let map = Art::new().unwrap();
+        let key = |n: u32| format!("d{}/sub-{}/{n:05}", n % 7, n % 31).into_bytes();
+        for n in 0..6_000 {
+            let length = if n % 97 == 0 { 9_000 } else { n as usize % 400 };
+            map.put(&key(n), &vec![n as u8; length]).unwrap();
+        }
+        assert!(map.tree().pool().stats().frames > 4);
+        for n in 0..6_010 {
+            let mut expected = Vec::new();
+            let mut found = Vec::new();
+            let version = map.tree().get_into(&key(n), &mut expected).unwrap();
+            let key = key(n);
+            let latched = map.tree().read_latched(Key::new(&key), &mut IntoVec(&mut found));
+            assert_eq!(latched.unwrap(), version);
+            assert_eq!(version.is_some(), n < 6_000);
+            assert!(found == expected);
+        }
+        // Every latch has been given back.
+        map.remove(&key(0)).unwrap();
+        assert_eq!(map.verify(), []);
     }
 }

@@ -33,6 +33,10 @@ struct Inline {
 impl Tree {
     /// Moves what it can out of the upper frame of `step` and returns how many words that
     /// freed; zero when the frame has not been touched, `None` when it had changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`] when nothing could be moved for want of slots.
     pub(super) fn sink(&self, step: &Step) -> Result<Option<usize>, Error> {
         let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(None) };
         let mut groups: BTreeMap<u32, Vec<Inline>> = BTreeMap::new();
@@ -42,16 +46,19 @@ impl Tree {
         groups.remove(&step.frame);
         let slot = self.pool.take_slot()?;
         let mut freed = 0;
+        let mut failure = None;
         for (number, parts) in groups {
             // What has been moved so far stays moved: each group is complete in itself.
             match self.sink_group(&mut frame, number, &parts) {
                 Ok(words) => freed += words,
-                Err(_) => break,
+                Err(error) => failure = Some(error),
             }
         }
         if freed == 0 {
             self.pool.give_slot(slot);
-            return Ok(Some(0));
+            // A failure may have come after the frame was made writable, so the caller could
+            // not go on with what it has observed. A split would need more slots still.
+            return failure.map_or(Ok(Some(0)), Err);
         }
         let view = frame.view();
         let placed: Vec<Placed> =
@@ -81,11 +88,15 @@ impl Tree {
                 view.nature().level == level && view.counters().live + words <= LIMIT
             })
             .and_then(|seen| self.pool.latch_at(number, seen));
-        let (mut below, new) = match below {
-            Some(below) => (below, false),
-            None if words >= WORTH_A_FRAME => (self.pool.new_frame(level)?, true),
+        let (mut below, parts, new) = match below {
+            Some(below) => (below, parts, false),
+            None if words >= WORTH_A_FRAME => {
+                let parts = &parts[..fitting(parts)];
+                (self.pool.new_frame(level)?, parts, true)
+            }
             None => return Ok(0),
         };
+        let words: usize = parts.iter().map(|part| part.words + 1).sum();
         if let Err(error) = frame.writable().and_then(|()| below.writable()) {
             if new {
                 below.discard();
@@ -132,6 +143,16 @@ impl Tree {
         }
         Ok(words - parts.len())
     }
+}
+
+/// How many of the parts a fresh frame is given. Small parts take an entry each there, so
+/// all that a frame held may be too much for another one; a single part always fits.
+fn fitting(parts: &[Inline]) -> usize {
+    let sums = parts.iter().scan(0, |sum, part| {
+        *sum += part.words + 1;
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= LIMIT).count().max(1)
 }
 
 /// Collects the subtrees without crossings below `entry`, by the frame that stands beside

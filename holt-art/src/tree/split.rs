@@ -785,11 +785,12 @@ fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
     let mut at = root;
     while at.is_inner() {
         let node = Node::read(view, at);
-        let (loc, child) = node
+        let heaviest = node
             .children()
             .map(|(_, loc)| (loc, view.reference(loc)))
             .filter(|(_, child)| child.kind() != Kind::Crossing)
-            .max_by_key(|(_, child)| weights[child.at()])?;
+            .max_by_key(|(_, child)| weights[child.at()]);
+        let Some((loc, child)) = heaviest else { break };
         // A leaf or node of two words or more has room for the crossing.
         best = Some((loc, child));
         if usize::from(weights[child.at()]) * 2 <= total {

@@ -7,7 +7,7 @@
 use crate::random::mix;
 
 /// The key with number `n`. Different numbers give different keys.
-pub fn key(n: u32) -> Vec<u8> {
+pub(crate) fn key(n: u32) -> Vec<u8> {
     let i = n / 8;
     match n % 8 {
         // Files in directories that all threads share.
@@ -52,7 +52,7 @@ fn hash(key: &[u8]) -> u64 {
 const HEAD: usize = 16;
 
 /// The value for `key` that `token` names: from 16 bytes to 40 KiB, mostly short.
-pub fn value(key: &[u8], token: u64) -> Vec<u8> {
+pub(crate) fn value(key: &[u8], token: u64) -> Vec<u8> {
     let hash = hash(key);
     let mut state = mix(hash ^ mix(token));
     let length = match state % 512 {
@@ -77,7 +77,7 @@ pub fn value(key: &[u8], token: u64) -> Vec<u8> {
 /// # Panics
 ///
 /// When the value is not exactly one that was made for the key.
-pub fn token(key: &[u8], found: &[u8]) -> u64 {
+pub(crate) fn token(key: &[u8], found: &[u8]) -> u64 {
     assert!(found.len() >= HEAD, "a value of {} bytes for {}", found.len(), key.escape_ascii());
     let token = u64::from_le_bytes(found[8..HEAD].try_into().unwrap());
     assert!(

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use holt_engine::disk::Disk;
 use holt_engine::{Entry, Error, Tree};
-use holt_journal::disk::Disk;
 
 /// The contents of a tree.
 pub(crate) type Model = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -1,7 +1,7 @@
 //! The handle of an open log.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, process};
 
 use holt_codec::{DbId, HEADER_LEN, MAX_RECORD, SEGMENT_HEADER_LEN};
 use holt_wal_ring::{Error as RingError, Ring};
@@ -116,6 +116,17 @@ impl<D: Disk> Journal<D> {
         recovered: RecoveredLog,
         options: LogOptions,
     ) -> Result<Journal<D>, Error> {
+        Journal::start_as(disk, db, recovered, options, process::id)
+    }
+
+    /// [`Journal::start`], with `process` to say in which process a call is made.
+    fn start_as(
+        disk: Arc<D>,
+        db: DbId,
+        recovered: RecoveredLog,
+        options: LogOptions,
+        process: fn() -> u32,
+    ) -> Result<Journal<D>, Error> {
         let entropy = disk.entropy().map_err(failed("draw a salt for", "the log"))?;
         let mut salt = [0; 8];
         salt.copy_from_slice(&entropy[..8]);
@@ -125,6 +136,7 @@ impl<D: Disk> Journal<D> {
             disk,
             db,
             options,
+            process,
             u64::from_le_bytes(salt),
             |seed| (ring, Writer::new(consumer, seed)),
             recovered.end,
@@ -244,11 +256,16 @@ impl<D: Disk> Journal<D> {
             }
             Ack::Buffered => Ok(()),
             Ack::Os => {
+                shared.check_owner()?;
                 // What was there at opening came from the operating system.
                 shared.drain_to(end)?;
                 if shared.written() >= end { Ok(()) } else { over().map_or(Ok(()), Err) }
             }
-            Ack::Sync => shared.group.wait(end, over, |end| shared.flush(end)),
+            Ack::Sync => {
+                // Before the group, in which an error of its leader is everybody's.
+                shared.check_owner()?;
+                shared.group.wait(end, over, |end| shared.flush(end))
+            }
         }
     }
 
@@ -357,5 +374,70 @@ impl<D: Disk> Drop for LogPin<'_, D> {
 impl<D: Disk> fmt::Debug for LogPin<'_, D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("LogPin").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holt_codec::{FIRST_ADDRESS, Op, Record};
+
+    use super::*;
+    use crate::disk::{CrashPattern, SimDisk};
+    use crate::recover_log;
+    use crate::sync::AtomicU64;
+
+    const DB: DbId = DbId([7; 16]);
+
+    fn records(disk: &Arc<SimDisk>) -> (u64, RecoveredLog) {
+        let mut count = 0;
+        let log = recover_log::<_, Error>(disk, DB, FIRST_ADDRESS, &mut |_, _| {
+            count += 1;
+            Ok(())
+        })
+        .unwrap();
+        (count, log)
+    }
+
+    fn put(journal: &Journal<SimDisk>) -> u64 {
+        let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+        let reservation = journal.permit(record.encoded_len().unwrap()).unwrap().reserve();
+        let end = reservation.end();
+        reservation.publish(&record);
+        end
+    }
+
+    /// The process that `process` says this is.
+    static PROCESS: AtomicU64 = AtomicU64::new(1);
+
+    /// A child has its parent's memory and files and another process id: that is all that this imitates, and all that
+    /// the log looks at.
+    #[test]
+    fn a_forked_child_neither_writes_nor_closes_what_its_parent_has_open() {
+        const SEGMENT: &str = "LOG-0000000000001000";
+        let disk = Arc::new(SimDisk::new(1));
+        let options =
+            LogOptions { flush_interval: Duration::from_secs(3600), ..LogOptions::default() };
+        let process = || PROCESS.load(Ordering::Relaxed) as u32;
+        let log = records(&disk).1;
+        let journal = Journal::start_as(Arc::clone(&disk), DB, log, options, process).unwrap();
+        journal.wait(put(&journal), Ack::Sync).unwrap();
+        let end = put(&journal);
+        let before = disk.contents(SEGMENT).unwrap();
+
+        PROCESS.store(2, Ordering::Relaxed);
+        for ack in [Ack::Os, Ack::Sync] {
+            assert!(matches!(journal.wait(end, ack), Err(Error::Forked { owner: 1 })));
+        }
+        assert!(matches!(journal.close(), Err(Error::Forked { owner: 1 })));
+        assert!(matches!(journal.truncate_below(end), Err(Error::Forked { owner: 1 })));
+        assert_eq!(disk.contents(SEGMENT).unwrap(), before);
+
+        // The parent goes on as if there had been no child.
+        PROCESS.store(1, Ordering::Relaxed);
+        journal.wait(end, Ack::Sync).unwrap();
+        drop(journal);
+        let disk = Arc::new(disk.crash(1, CrashPattern::LoseAll));
+        let (count, log) = records(&disk);
+        assert_eq!((count, log.is_clean()), (2, true));
     }
 }

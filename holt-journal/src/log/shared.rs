@@ -15,7 +15,6 @@
 //! `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
 //! over a sync except `settling`, whose holders have nothing to do without it.
 
-use std::process;
 use std::time::{Duration, Instant};
 
 use holt_codec::{DbId, SEGMENT_RESERVE, Seed, SegmentHeader};
@@ -43,7 +42,9 @@ pub(super) struct Shared<D: Disk> {
     pub(super) db: DbId,
     pub(super) options: LogOptions,
     /// The process that may write.
-    pub(super) owner: u32,
+    owner: u32,
+    /// In which process a call is made.
+    process: fn() -> u32,
     pub(super) ring: Arc<Ring>,
     /// Address of the first record of this process.
     pub(super) start: u64,
@@ -75,6 +76,7 @@ impl<D: Disk> Shared<D> {
         disk: Arc<D>,
         db: DbId,
         options: LogOptions,
+        process: fn() -> u32,
         salt: u64,
         writer: impl FnOnce(Seed) -> (Arc<Ring>, Writer<D>),
         recovered: u64,
@@ -88,7 +90,8 @@ impl<D: Disk> Shared<D> {
             disk,
             db,
             options,
-            owner: process::id(),
+            owner: process(),
+            process,
             ring,
             start,
             recovered,
@@ -130,7 +133,11 @@ impl<D: Disk> Shared<D> {
 
     /// Refuses to go on in a forked child.
     pub(super) fn check_owner(&self) -> Result<(), Error> {
-        if process::id() == self.owner { Ok(()) } else { Err(Error::Forked { owner: self.owner }) }
+        if (self.process)() == self.owner {
+            Ok(())
+        } else {
+            Err(Error::Forked { owner: self.owner })
+        }
     }
 
     /// Ends writing for good and wakes everybody who waits for anything.

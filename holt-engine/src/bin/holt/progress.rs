@@ -1,8 +1,9 @@
 //! The progress of long work, shown on a terminal and nowhere else.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// Steps between two looks at the bar, so that counting costs the work nothing.
 const STRIDE: u64 = 256;
@@ -18,13 +19,13 @@ impl Progress {
     /// Begins work of about `expected` steps; zero if nobody knows.
     pub(crate) fn new(expected: u64) -> Progress {
         let (bar, template) = if expected == 0 {
-            (ProgressBar::new_spinner(), "{spinner} {human_pos} entries, {per_sec}, {elapsed}")
+            (ProgressBar::new_spinner(), "{spinner} {human_pos} entries, {rate}, {elapsed}")
         } else {
-            let template = "{wide_bar} {human_pos} of about {human_len} entries, {per_sec}, {eta}";
+            let template = "{wide_bar} {human_pos} of about {human_len} entries, {rate}, {eta}";
             (ProgressBar::new(expected), template)
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress { bar, untold: 0 }
@@ -46,6 +47,12 @@ impl Progress {
     pub(crate) fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         self.bar.suspend(print)
     }
+}
+
+/// Steps in a second, without the decimals that nobody reads.
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    // The bar has no way to tell an error, and memory gives none.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
 }
 
 impl Drop for Progress {

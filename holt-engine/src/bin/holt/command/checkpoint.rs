@@ -1,4 +1,4 @@
-//! `holt checkpoint`: everything in the frame file, nothing left in the log.
+//! `holt checkpoint`: everything in the frame file, nothing of it needed from the log.
 
 use std::io::Write;
 
@@ -7,7 +7,9 @@ use holt_engine::Create;
 use super::Database;
 use crate::failure::Failure;
 
-/// Write a checkpoint, after which opening replays nothing and the log takes no space
+/// Write a checkpoint, after which opening has no log to replay
+///
+/// A few segments of the log stay on disk, to be used again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
