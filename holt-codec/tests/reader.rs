@@ -430,3 +430,19 @@ fn a_log_of_version_1_still_reads_and_still_comes_out_the_same() {
     let (records, end) = log.read();
     assert_eq!((records.len(), end.unwrap().clean), (14, true));
 }
+
+#[test]
+fn a_gap_in_the_longest_window_that_there_can_be_is_judged() {
+    // The header is whole and its file is not: nobody who reads a log offline has compared their lengths.
+    let start = FIRST_ADDRESS;
+    let window = holt_codec::MAX_ADDRESS - start;
+    let header = SegmentHeader { db: DB, salt: 1, start, window, predecessor_end: start };
+    assert_eq!(SegmentHeader::decode(&header.encode()).unwrap(), header);
+    let file = [header.encode().to_vec(), vec![0; 1 << 20]].concat();
+    let mut reader = LogReader::new(SegmentBytes::new([file]), DB, vec![header], start).unwrap();
+    let verdict = reader.next_entry().map(drop);
+    assert!(
+        matches!(verdict, Err(ReadError::Log(Error::Damaged { damage: Damage::ShortFile, .. }))),
+        "{verdict:?}"
+    );
+}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{options, publish, put, read, sim};
 use holt_codec::FIRST_ADDRESS;
-use holt_journal::disk::{CrashPattern, Fault, SimDisk, Target, Trigger};
+use holt_journal::disk::{CrashPattern, Fault, Operation, SimDisk, Target, Trigger};
 use holt_journal::{Ack, Error, Journal, recover_log};
 
 /// What one process has done to the log, as somebody outside of it wrote it down.
@@ -299,4 +299,38 @@ fn damage_below_what_was_synced_is_never_cut_as_a_torn_tail() {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_memory_is_durable_once_the_next_process_syncs_anything() {
+    let mut ended = 0;
+    for seed in 0..40u64 {
+        // A write or name that a failed sync has lost still reads back until the power goes.
+        for target in [Operation::Sync, Operation::SyncDir] {
+            let disk = sim(seed);
+            let mut witness = Witness::new();
+            let journal = witness.open(&disk);
+            let after = seed % 8;
+            disk.inject(Trigger::once(Target::Only(target), after, Fault::Io));
+            let story = format!("seed {seed}: {target:?} {after} fails");
+            let failed = witness.work(&journal, RECORDS).is_err();
+            drop(journal);
+            let second = Arc::new(disk.kill());
+            let promised = witness.synced;
+            witness.check(&second, promised, &format!("{story}, then killed"));
+            let journal = witness.open(&second);
+            let number = witness.next;
+            let (address, end) = publish(&journal, number).unwrap();
+            journal.wait(end, Ack::Sync).unwrap();
+            witness.published.insert(address, number);
+            ended += u32::from(failed);
+            for pattern in CrashPattern::ALL {
+                let crashed = Arc::new(second.crash(seed, pattern));
+                let story = format!("{story}, killed, written on, then {pattern:?}");
+                witness.clone().check(&crashed, end, &story);
+            }
+        }
+    }
+    // The other failures met a segment that was made ahead of need.
+    assert!(ended > 20, "only {ended} failures ended writing: too few to prove anything");
 }

@@ -24,7 +24,7 @@ pub(super) fn search<S: LogSource>(
     window: &mut Window,
     gap: u64,
 ) -> Result<Option<Damage>, ReadError<S::Error>> {
-    let mut patience = (run.end - gap) * PATIENCE + MAX_RECORD as u64;
+    let mut patience = (run.end - gap).saturating_mul(PATIENCE).saturating_add(MAX_RECORD as u64);
     let mut address = gap + GRANULE as u64;
     while address + HEADER_LEN as u64 <= run.end {
         let bytes = window.hold(source, chain, run, address, HEADER_LEN)?;

@@ -7,6 +7,7 @@
 //!   recycled. All others have to be whole.
 
 use std::io;
+use std::ops::Range;
 
 use holt_codec::{
     Damage as LogDamage, DbId, Error as CodecError, LogReader, LogSource, ReadError, Record,
@@ -31,10 +32,18 @@ pub struct RecoveredLog {
     pub(super) segments_end: u64,
     /// All segments, the needed and the others, in the order of their addresses.
     pub(super) segments: Vec<Settled>,
-    /// Names of those that may hold records that were never synced.
-    pub(super) unsynced: Vec<String>,
+    /// Stretches of them whose records may never have been synced.
+    pub(super) unsynced: Vec<Stretch>,
     clean: bool,
     replayed: Replayed,
+}
+
+/// Bytes of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) name: String,
+    /// Offsets in the file.
+    pub(super) bytes: Range<u64>,
 }
 
 /// How far a replay has come.
@@ -142,7 +151,11 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
         .headers
         .iter()
         .filter(|header| header.end() > end.synced && header.start < end.address)
-        .map(|header| names::segment(header.start))
+        .map(|header| {
+            let from = header.file_offset(end.synced.max(header.start));
+            let to = header.file_offset(end.address.min(header.end()));
+            Stretch { name: names::segment(header.start), bytes: from..to }
+        })
         .collect();
     Ok(RecoveredLog {
         end: end.address,

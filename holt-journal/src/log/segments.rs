@@ -188,8 +188,11 @@ pub(super) fn make<D: Disk>(
         let _ = remove_leftover(disk);
         Unmade::Retry(failed("name", &name)(error))
     })?;
-    disk.sync_dir()
-        .map_err(|error| Unmade::Doubt(failed("sync the directory of", &name)(error)))?;
+    disk.sync_dir().map_err(|error| {
+        // No later sync of the directory proves that the name is durable, and the next process must not build on it.
+        let _ = disk.remove(&name);
+        Unmade::Doubt(failed("sync the directory of", &name)(error))
+    })?;
     Ok(Segment { header, name, file })
 }
 

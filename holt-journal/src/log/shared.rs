@@ -15,6 +15,7 @@
 //! `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
 //! over a sync except `settling`, whose holders have nothing to do without it.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use holt_codec::{DbId, SEGMENT_RESERVE, Seed, SegmentHeader};
@@ -23,6 +24,7 @@ use holt_wal_ring::Ring;
 use super::group::Group;
 use super::journal::LogOptions;
 use super::maker::Desk;
+use super::recovery::Stretch;
 use super::segments::{Segment, Segments, Unmade, failed, make};
 use super::writer::Writer;
 use crate::Error;
@@ -58,7 +60,7 @@ pub(super) struct Shared<D: Disk> {
     pub(super) barrier: AtomicU64,
     pub(super) writer: Mutex<Writer<D>>,
     pub(super) segments: Mutex<Segments<D::File>>,
-    settling: Mutex<Vec<String>>,
+    settling: Mutex<Vec<Stretch>>,
     pace: Mutex<Pace>,
 }
 
@@ -81,7 +83,7 @@ impl<D: Disk> Shared<D> {
         writer: impl FnOnce(Seed) -> (Arc<Ring>, Writer<D>),
         recovered: u64,
         synced: u64,
-        (segments, settling): (Segments<D::File>, Vec<String>),
+        (segments, settling): (Segments<D::File>, Vec<Stretch>),
     ) -> Shared<D> {
         let seed = Seed::new(salt);
         let (ring, writer) = writer(seed);
@@ -262,24 +264,36 @@ impl<D: Disk> Shared<D> {
 
     /// Makes durable what earlier processes left: recovery has read it, but it may never have been synced.
     pub(super) fn settle(&self) -> Result<(), Error> {
-        let mut names = lock(&self.settling);
+        let mut stretches = lock(&self.settling);
         if let Some(failure) = self.group.failure() {
             return Err(failure);
         }
-        if !names.is_empty() {
-            for name in names.iter() {
-                let synced = self
-                    .disk
-                    .open(name, Access::ReadWrite)
-                    .and_then(|file| file.sync_data())
-                    .map_err(failed("sync", name));
-                synced.map_err(|error| self.fail(error))?;
-            }
-            names.clear();
+        for stretch in stretches.iter() {
+            self.write_again(stretch).map_err(|error| self.fail(error))?;
         }
+        stretches.clear();
         // Everything below the first address of this process is durable, or never was part of the log.
         self.group.advance(self.start);
         Ok(())
+    }
+
+    /// Writes bytes of an earlier process again, as they are, and syncs them.
+    ///
+    /// A sync alone proves nothing: if one failed before, the operating system may still hold bytes that it has given
+    /// up writing, and calls them clean.
+    fn write_again(&self, stretch: &Stretch) -> Result<(), Error> {
+        const CHUNK: u64 = 256 << 10;
+        let (name, Range { start, end }) = (&stretch.name, stretch.bytes.clone());
+        let file = self.disk.open(name, Access::ReadWrite).map_err(failed("open", name))?;
+        let mut bytes = vec![0; CHUNK.min(end - start) as usize];
+        let mut at = start;
+        while at < end {
+            let part = &mut bytes[..CHUNK.min(end - at) as usize];
+            file.read_exact_at(part, at).map_err(failed("read", name))?;
+            file.write_bytes_at(part, at).map_err(failed("write", name))?;
+            at += part.len() as u64;
+        }
+        file.sync_data().map_err(failed("sync", name))
     }
 
     /// Grants addresses up to `end`, making segments for them if there are none.

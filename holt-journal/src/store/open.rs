@@ -405,8 +405,13 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         freed: Vec::new(),
     };
     let header = ManifestHeader { db, number: 1, predecessor: 0, salt };
-    let manifest =
-        ManifestFile::create(&*disk, header, &base).map_err(|not_born| not_born.error)?;
+    let manifest = ManifestFile::create(&*disk, header, &base).map_err(|not_born| {
+        if not_born.maybe_named {
+            // The next process must not take for a database what a power cut may still undo.
+            let _ = disk.remove(&manifest_name(1));
+        }
+        not_born.error
+    })?;
     let mut state = State::default();
     state.apply(&base).expect("a base frees nothing");
     let writer = Writer {
