@@ -205,7 +205,7 @@ impl Tree {
     }
 
     /// Splits the frame at `level` of the path, or lets the root grow.
-    fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+    pub(super) fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
         if level == 0 {
             let step = &path[0];
             let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
@@ -499,8 +499,10 @@ impl Spare<'_> {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
         let nature = Nature { number: fresh.number(), ..view.nature() };
-        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
+        // Links first: where the frame is its own parent, the crossing to one part may be
+        // in another part, and the copy has to lead to the new place.
         relink(parent, moved, &placed, fresh.number());
+        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
     }
 
     /// Copies parts of `view` into a neighbour and points the parent there.

@@ -1,0 +1,90 @@
+//! Tests of frames in company that inserting and removing seldom make: frames that are
+//! above themselves, and pairs of which each is above the other.
+
+use super::Tree;
+use crate::frame::edit::Edit;
+use crate::frame::key::Key;
+use crate::frame::leaf::{Shape, Value};
+use crate::frame::{Entry, Kind, Loc, Ref, Target};
+use crate::pool::{Latched, Pool, PoolOptions};
+
+/// What hangs below a byte of a node made by hand.
+enum Child {
+    Record,
+    Crossing(Target),
+}
+
+fn to(frame: &Latched<'_>, entry: u16) -> Child {
+    Child::Crossing(Target { frame: frame.number(), entry })
+}
+
+/// Makes entry `index` of the frame a node with these children.
+fn plant(frame: &Latched<'_>, index: usize, children: &[(u8, Child)]) {
+    Edit::set_entry(frame.words(), index, Entry { occupied: true, ..Entry::default() });
+    let mut edit = frame.edit(index);
+    let mut below = Vec::new();
+    for (byte, child) in children {
+        let item = match child {
+            Child::Record => {
+                let value = Value::Inline(b"value");
+                let at = edit.take_for_good(Shape::new(0, &value).words()).unwrap();
+                edit.count_keys(1);
+                edit.write_leaf(at, b"", &value, 1)
+            }
+            Child::Crossing(target) => {
+                let at = edit.take_for_good(1).unwrap();
+                edit.set(at, target.pack());
+                Ref::new(Kind::Crossing, at)
+            }
+        };
+        below.push((*byte, item));
+    }
+    let at = edit.take_for_good(Edit::n4_words(0)).unwrap();
+    let node = edit.write_n4(at, b"", Ref::NULL, &mut below);
+    edit.set_ref(Loc::entry(index), node);
+    edit.finish();
+}
+
+fn empty_tree() -> Tree {
+    let pool = Pool::new(PoolOptions::with_bytes(16 << 20, 1 << 20)).unwrap();
+    let pass = pool.enter();
+    pool.create_tree(&pass).unwrap()
+}
+
+fn writable_root(tree: &Tree) -> Latched<'_> {
+    let mut root = tree.pool.latch_now(tree.root).unwrap();
+    root.writable().unwrap();
+    root
+}
+
+fn assert_sound(tree: &Tree, keys: &[&[u8]]) {
+    let faults = tree.pool.verify(&tree.pool.close_gate(), &[tree.root()]);
+    assert_eq!(faults, []);
+    for key in keys {
+        let found = tree.get(key, |value, _| value.to_vec()).unwrap();
+        assert_eq!(found.as_deref(), Some(&b"value"[..]), "{}", key.escape_ascii());
+    }
+}
+
+/// One frame holds three subtrees, each hanging below the one before. What moves out of it
+/// then contains a crossing that has to follow what else moves out.
+#[test]
+fn subtrees_that_hang_below_one_another_move_out_together() {
+    let tree = empty_tree();
+    {
+        let root = writable_root(&tree);
+        let frame = tree.pool.new_frame(0).unwrap();
+        plant(&root, 0, &[(b'l', Child::Record), (b'x', to(&frame, 0))]);
+        plant(&frame, 0, &[(b'l', Child::Record), (b'x', to(&frame, 1))]);
+        plant(&frame, 1, &[(b'l', Child::Record), (b'x', to(&frame, 2))]);
+        plant(&frame, 2, &[(b'l', Child::Record), (b'm', Child::Record)]);
+    }
+    let keys: [&[u8]; 5] = [b"l", b"xl", b"xxl", b"xxxl", b"xxxm"];
+    assert_sound(&tree, &keys);
+
+    let key = Key::new(b"xxxl");
+    let path = tree.descend_path(key).unwrap().unwrap();
+    assert_eq!(path.len(), 4);
+    tree.divide(&path, 3, key).unwrap();
+    assert_sound(&tree, &keys);
+}
