@@ -28,8 +28,11 @@
 //!
 //! # Liveness
 //!
-//! A holder never waits for a reader. Writers take latches parent before child, so
-//! they cannot wait in a circle. Waiting is a short spin, then yielding.
+//! A holder never waits for an optimistic reader. Who changes several frames waits for no
+//! latch while holding one: a frame that is latched makes the change start again. Readers
+//! that take latches wait for the child while they hold the parent, and they all hold the
+//! root of their tree from beginning to end, so they cannot wait in a circle. Waiting is
+//! a short spin, then yielding.
 //!
 //! Checked by `tests/loom.rs`: `optimistic_read_is_never_torn`,
 //! `reuse_of_a_slot_fails_validation`, `latches_exclude_each_other`.

@@ -231,27 +231,37 @@ impl Tree {
 
     /// Descends with latches, handing over from parent to child, and calls `then` with
     /// the frame where the descent ended, still latched.
+    ///
+    /// The root stays latched to the end. Two frames may each be above the other, in
+    /// different subtrees, so two descents that held no frame in common could wait for
+    /// each other.
     pub(super) fn descend_latched<R>(
         &self,
         key: Key<'_>,
         then: impl FnOnce(&Latched<'_>, &Site) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let missing = |frame| Error::MissingFrame { frame };
-        let mut frame = self.pool.latch_now(self.root).ok_or(missing(self.root))?;
+        let latch =
+            |number| self.pool.latch_now(number).ok_or(Error::MissingFrame { frame: number });
+        let root = latch(self.root)?;
+        // The frame that the descent is in, where that is not the root.
+        let mut below: Option<Latched<'_>> = None;
         let mut loc = Loc::entry(0);
         let mut from = 0;
         for _ in 0..=key.len() + 64 {
+            let frame = below.as_ref().unwrap_or(&root);
             let site = walk::<false>(frame.view(), loc, key, from);
             let End::Crossing(target) = site.end else {
-                return then(&frame, &site);
+                return then(frame, &site);
             };
-            // A frame may hold subtrees that hang below one another.
-            if target.frame != frame.number() {
-                frame = self.pool.latch_now(target.frame).ok_or(missing(target.frame))?;
+            if target.frame == root.number() {
+                below = None;
+            } else if target.frame != frame.number() {
+                // A frame may hold subtrees that hang below one another.
+                below = Some(latch(target.frame)?);
             }
             loc = Loc::entry(usize::from(target.entry));
             from = site.from;
         }
-        Err(Error::Damaged { frame: frame.number() })
+        Err(Error::Damaged { frame: below.as_ref().unwrap_or(&root).number() })
     }
 }

@@ -88,3 +88,31 @@ fn subtrees_that_hang_below_one_another_move_out_together() {
     tree.divide(&path, 3, key).unwrap();
     assert_sound(&tree, &keys);
 }
+
+/// Two frames are each above the other. Readers that take latches and come through them in
+/// different order would wait for each other, if each held only the frame that it is in.
+#[test]
+fn a_latched_descent_keeps_the_root_so_that_no_two_can_wait_for_each_other() {
+    let tree = empty_tree();
+    {
+        let root = writable_root(&tree);
+        let (a, b) = (tree.pool.new_frame(0).unwrap(), tree.pool.new_frame(0).unwrap());
+        plant(&root, 0, &[(b'a', to(&a, 0)), (b'b', to(&b, 0))]);
+        plant(&a, 0, &[(b'l', Child::Record), (b'x', to(&b, 1))]);
+        plant(&b, 0, &[(b'l', Child::Record), (b'x', to(&a, 1))]);
+        plant(&a, 1, &[(b'l', Child::Record), (b'm', Child::Record)]);
+        plant(&b, 1, &[(b'l', Child::Record), (b'm', Child::Record)]);
+    }
+    let keys: [&[u8]; 4] = [b"axl", b"axm", b"bxl", b"bxm"];
+    assert_sound(&tree, &keys);
+
+    for key in keys {
+        let root_is_latched = tree
+            .descend_latched(Key::new(key), |_, _| {
+                Ok(tree.pool.latch(tree.root).unwrap().try_observe().is_none())
+            })
+            .unwrap();
+        assert!(root_is_latched, "{}", key.escape_ascii());
+    }
+    assert_sound(&tree, &keys);
+}
