@@ -2,15 +2,18 @@
 //! above themselves, and pairs of which each is above the other.
 
 use super::Tree;
+use super::outcome::{Condition, Put, Version};
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::leaf::{Shape, Value};
-use crate::frame::{Entry, Kind, Loc, Ref, Target};
+use crate::frame::{Entry, Kind, Loc, Nature, Ref, Target};
 use crate::pool::{Latched, Pool, PoolOptions};
 
 /// What hangs below a byte of a node made by hand.
 enum Child {
     Record,
+    /// A record with a value of this many bytes.
+    Large(usize),
     Crossing(Target),
 }
 
@@ -25,12 +28,8 @@ fn plant(frame: &Latched<'_>, index: usize, children: &[(u8, Child)]) {
     let mut below = Vec::new();
     for (byte, child) in children {
         let item = match child {
-            Child::Record => {
-                let value = Value::Inline(b"value");
-                let at = edit.take_for_good(Shape::new(0, &value).words()).unwrap();
-                edit.count_keys(1);
-                edit.write_leaf(at, b"", &value, 1)
-            }
+            Child::Record => plant_leaf(&mut edit, b"value"),
+            Child::Large(length) => plant_leaf(&mut edit, &vec![b'v'; *length]),
             Child::Crossing(target) => {
                 let at = edit.take_for_good(1).unwrap();
                 edit.set(at, target.pack());
@@ -43,6 +42,13 @@ fn plant(frame: &Latched<'_>, index: usize, children: &[(u8, Child)]) {
     let node = edit.write_n4(at, b"", Ref::NULL, &mut below);
     edit.set_ref(Loc::entry(index), node);
     edit.finish();
+}
+
+fn plant_leaf(edit: &mut Edit<'_>, value: &[u8]) -> Ref {
+    let value = Value::Inline(value);
+    let at = edit.take_for_good(Shape::new(0, &value).words()).unwrap();
+    edit.count_keys(1);
+    edit.write_leaf(at, b"", &value, 1)
 }
 
 fn empty_tree() -> Tree {
@@ -115,4 +121,45 @@ fn a_latched_descent_keeps_the_root_so_that_no_two_can_wait_for_each_other() {
         assert!(root_is_latched, "{}", key.escape_ascii());
     }
     assert_sound(&tree, &keys);
+}
+
+/// Two neighbouring frames are both nearly full of what other parents own, and a subtree
+/// that needs more room than either has left is the last that their common parent could
+/// move. Moving it from one to the other and back makes no room.
+#[test]
+fn a_subtree_is_not_moved_between_two_frames_that_are_both_too_full_for_it() {
+    let tree = empty_tree();
+    {
+        let root = writable_root(&tree);
+        let nature = |number, level| Nature { number, level, ascending: 0 };
+        Edit::format(root.words(), nature(tree.root, 2), 1);
+        let upper = tree.pool.new_frame(1).unwrap();
+        let (left, right) = (tree.pool.new_frame(0).unwrap(), tree.pool.new_frame(0).unwrap());
+        for frame in [&left, &right] {
+            Edit::format(frame.words(), nature(frame.number(), 0), 8);
+            for entry in 2..6 {
+                let large = |byte| (byte, Child::Large(3260));
+                plant(frame, entry, &[large(b'a'), large(b'b'), large(b'c'), large(b'd')]);
+            }
+        }
+        let others = tree.pool.new_frame(1).unwrap();
+        Edit::format(others.words(), nature(others.number(), 1), 4);
+        for (entry, frame) in [(0, &left), (1, &right)] {
+            let owned = [2, 3, 4, 5].map(|index| (index as u8, to(frame, index)));
+            plant(&others, entry, &owned);
+        }
+        plant(&root, 0, &[(b'p', to(&upper, 0)), (b'x', to(&others, 0)), (b'y', to(&others, 1))]);
+        let owned = [(b'a', to(&left, 0)), (b'f', to(&left, 1)), (b'n', to(&right, 0))];
+        plant(&upper, 0, &owned);
+        plant(&left, 0, &[(b'l', Child::Record)]);
+        plant(&left, 1, &[(b'l', Child::Large(3560)), (b'm', Child::Large(3560))]);
+        plant(&right, 0, &[(b'l', Child::Record)]);
+    }
+    assert_sound(&tree, &[b"pal", b"pnl"]);
+    let pass = tree.pool.enter();
+    let version = || Version::new(2).unwrap();
+    let put = tree.put(&pass, b"pflong", &[b'v'; 3560], Condition::Always, version).unwrap();
+    assert!(matches!(put, Put::Inserted(_)));
+    drop(pass);
+    assert_sound(&tree, &[b"pal", b"pnl"]);
 }
