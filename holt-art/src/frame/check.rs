@@ -11,6 +11,7 @@ use super::{
     ENTRIES, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Kind, Loc, Ref, Target,
     View,
 };
+use crate::tree::Version;
 
 /// What a frame refers to outside itself.
 #[derive(Debug, Default)]
@@ -118,8 +119,11 @@ fn check_entry(
                 if !leaf.plausible() {
                     return Err(format!("leaf at {} has impossible lengths", item.at()));
                 }
-                if leaf.version == 0 {
-                    return Err(format!("leaf at {} has version 0", item.at()));
+                if leaf.shape().kind() != item.kind() {
+                    return Err(format!("leaf at {} is of the kind for other lengths", item.at()));
+                }
+                if Version::new(leaf.version).is_none() {
+                    return Err(format!("leaf at {} has version {:#x}", item.at(), leaf.version));
                 }
                 if leaf.blob {
                     outside.blobs.push((leaf.blob_number(view), leaf.value));
@@ -171,4 +175,50 @@ fn check_node(view: View<'_>, item: Ref, pending: &mut Vec<Ref>) -> Result<(), S
         return Err(format!("node at {at} counts {count} children and has {seen}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::edit::Edit;
+    use super::super::{Entry, Nature, Words};
+    use super::*;
+
+    fn frame_with(root: impl FnOnce(&mut Edit<'_>) -> Ref) -> Result<Outside, String> {
+        let words: Box<Words> = Box::new([const { crate::sync::AtomicU64::new(0) }; FRAME_WORDS]);
+        Edit::format(&words, Nature { number: 1, level: 0, ascending: 0 }, 1);
+        Edit::set_entry(&words, 0, Entry { occupied: true, ..Entry::default() });
+        let mut edit = Edit::new(&words, 0);
+        let root = root(&mut edit);
+        edit.set_ref(Loc::entry(0), root);
+        edit.count_keys(1);
+        edit.finish();
+        check(View::new(&words), 1)
+    }
+
+    /// The block of such a leaf would be counted with one word of head, and its data read
+    /// behind two.
+    #[test]
+    fn a_long_leaf_whose_lengths_are_short_is_a_fault() {
+        let found = frame_with(|edit| {
+            let at = edit.take_for_good(1).unwrap();
+            edit.set(at, 7);
+            Ref::new(Kind::LongLeaf, at)
+        });
+        assert!(found.is_err());
+    }
+
+    /// A later rewrite as a short leaf would cut it off.
+    #[test]
+    fn a_version_of_more_than_48_bits_is_a_fault() {
+        for (version, sound) in [(crate::Version::MAX.get(), true), (1 << 48, false)] {
+            let found = frame_with(|edit| {
+                let suffix = [b's'; 300];
+                let value = super::super::leaf::Value::Inline(b"");
+                let shape = super::super::leaf::Shape::new(suffix.len(), &value);
+                let at = edit.take_for_good(shape.words()).unwrap();
+                edit.write_leaf(at, &suffix, &value, version)
+            });
+            assert_eq!(found.is_ok(), sound, "{version:#x}");
+        }
+    }
 }

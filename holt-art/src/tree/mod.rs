@@ -3,6 +3,8 @@
 pub(crate) mod cursor;
 mod get;
 mod merge;
+#[cfg(test)]
+mod nested;
 pub(crate) mod outcome;
 mod path;
 mod put;

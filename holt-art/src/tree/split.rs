@@ -28,6 +28,9 @@ const PULL_ABOVE: usize = FRAME_WORDS * 30 / 100;
 const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 82 / 100;
 /// No frame is filled further than this by moving entries into it.
 const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
+/// A subtree that needs room goes to a neighbour only where that is then lighter by this
+/// than the frame was.
+const LIGHTER: usize = FRAME_WORDS / 64;
 /// With a child heavier than this a frame can only be cut beside it, so pulling its node
 /// up must leave the frame with room for its longer table.
 const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
@@ -205,7 +208,7 @@ impl Tree {
     }
 
     /// Splits the frame at `level` of the path, or lets the root grow.
-    fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+    pub(super) fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
         if level == 0 {
             let step = &path[0];
             let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
@@ -499,8 +502,10 @@ impl Spare<'_> {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
         let nature = Nature { number: fresh.number(), ..view.nature() };
-        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
+        // Links first: where the frame is its own parent, the crossing to one part may be
+        // in another part, and the copy has to lead to the new place.
         relink(parent, moved, &placed, fresh.number());
+        build(view, &placed, fresh.words(), nature, 0).expect("half of a frame fits one");
     }
 
     /// Copies parts of `view` into a neighbour and points the parent there.
@@ -705,6 +710,7 @@ fn relink(parent: &Latched<'_>, parts: &[Part], placed: &[Placed], frame: u32) {
 /// how uneven the two frames would then be.
 fn best_cut(parts: &[Part], kept: usize, live: usize, side: Side) -> Option<(usize, usize)> {
     let total: usize = ENTRIES + kept + parts.iter().map(|part| part.words + 1).sum::<usize>();
+    let wanted = parts.iter().position(|part| part.wanted.is_some());
     let mut moved = 0;
     let mut best = None;
     for count in 1..parts.len() + usize::from(kept > 0) {
@@ -714,7 +720,13 @@ fn best_cut(parts: &[Part], kept: usize, live: usize, side: Side) -> Option<(usi
         if grows > MOVE_LIMIT {
             break;
         }
-        if stays <= MOVE_LIMIT {
+        // The part that needs room may come to no frame as full as the one that it leaves:
+        // it would go back and forth between the two.
+        let goes = wanted.is_some_and(|wanted| match side {
+            Side::Before => wanted < count,
+            Side::Behind => wanted >= parts.len() - count,
+        });
+        if stays <= MOVE_LIMIT && !(goes && grows + LIGHTER > total) {
             let imbalance = stays.abs_diff(grows);
             if best.is_none_or(|(least, _)| imbalance < least) {
                 best = Some((imbalance, count));
