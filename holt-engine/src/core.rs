@@ -285,14 +285,24 @@ impl<D: Disk> Lease<D> {
         &self.core
     }
 
+    /// # Errors
+    ///
+    /// The log's, in a child of the process that opened the database.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.process == std::process::id() {
+            Ok(())
+        } else {
+            Err(holt_journal::Error::Forked { owner: self.process }.into())
+        }
+    }
+
     /// Closes the database for all handles.
     pub(crate) fn close(&self) -> Result<(), Error> {
-        if self.process != std::process::id() {
+        self.check_process().inspect_err(|_| {
             // The parent closes it. The child must not flush, nor wait for threads that it does
             // not have; nor may it drop what they may have held locked.
             std::mem::forget(Arc::clone(&self.core));
-            return Err(holt_journal::Error::Forked { owner: self.process }.into());
-        }
+        })?;
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.stop();
         }

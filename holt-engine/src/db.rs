@@ -119,6 +119,8 @@ impl<D: Disk> Db<D> {
     /// [`Error::Closed`], [`Error::ReadOnly`], or the failure of the disk. After an error the
     /// previous checkpoint counts and its log is still there.
     pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        // Before the first image: to a child the parent's newest images may lie in free space.
+        self.lease.check_process()?;
         checkpoint::make(self.lease.core())
     }
 
