@@ -16,7 +16,7 @@ use crate::{MAX_KEY, MAX_VALUE};
 
 /// Attempts at one mutation before it is given up as a fault of the tree. Every attempt
 /// that lost a race has let another writer through.
-pub(super) const MAX_ATTEMPTS: u32 = 1_000;
+pub(super) const MAX_ATTEMPTS: u32 = 100_000;
 
 /// Words of a chain that one frame of a long rest takes, the leaf not counted.
 const CHAIN_WORDS: usize = 6000;
