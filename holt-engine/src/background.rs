@@ -5,6 +5,8 @@
 //! - A checkpoint that fails changes nothing; the next one is due after as much log again. The
 //!   error is kept for [`Db::stats`](crate::Db::stats).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use holt_journal::Journal;
 use holt_journal::disk::Disk;
 
@@ -138,12 +140,18 @@ impl Checkpointer {
 fn run<D: Disk>(due: &Due, weak: &Weak<Core<D>>) {
     while due.wait() {
         let Some(core) = weak.upgrade() else { return };
-        let failure = checkpoint::make(&core).err();
+        // A panic must not end automatic checkpoints in silence: the log would grow for ever.
+        let made = catch_unwind(AssertUnwindSafe(|| checkpoint::make(&core)));
+        let failure = match made {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the checkpoint panicked; the database has to be reopened".to_owned()),
+        };
         if failure.is_some() {
             // The next attempt waits for as much log as after a success: without that a full disk
             // would be asked again by every write.
             due.again(core.log().map_or(NEVER, Journal::tail));
         }
-        lock(&due.state).failure = failure.map(|error| error.to_string());
+        lock(&due.state).failure = failure;
     }
 }

@@ -44,6 +44,9 @@ pub(crate) struct Named {
     /// What the log calls it.
     pub(crate) id: u64,
     pub(crate) tree: holt_art::Tree,
+    /// Where the record of its creation ends in the log; zero if that is behind a recovery or a
+    /// checkpoint and needs no waiting for.
+    pub(crate) created: u64,
 }
 
 /// All trees of a database.
@@ -74,7 +77,7 @@ impl Catalog {
         let version = Version::new(1).expect("one is a version");
         catalog.insert(&pass, DEFAULT_NAME, DEFAULT_ID, &default, || version)?;
         drop(pass);
-        catalog.announce(DEFAULT_NAME, DEFAULT_ID, default);
+        catalog.announce(DEFAULT_NAME, DEFAULT_ID, default, 0);
         Ok(catalog)
     }
 
@@ -89,7 +92,7 @@ impl Catalog {
             if id >= meta.next_tree || read(&catalog.names).by_id.contains_key(&id) {
                 return Err(damaged(format!("tree {name:?} has the impossible id {id}")));
             }
-            catalog.announce(&name, id, pool.open_tree(FrameId::new(root))?);
+            catalog.announce(&name, id, pool.open_tree(FrameId::new(root))?, 0);
         }
         if catalog.by_name(DEFAULT_NAME).is_none_or(|tree| tree.id != DEFAULT_ID) {
             return Err(damaged("the default tree is missing".to_owned()));
@@ -173,9 +176,15 @@ impl Catalog {
         }
     }
 
-    /// Lets everybody find a tree that has been inserted.
-    pub(crate) fn announce(&self, name: &str, id: u64, tree: holt_art::Tree) -> Arc<Named> {
-        let named = Arc::new(Named { id, tree });
+    /// Lets everybody find a tree that has been inserted by a record that ends at `created`.
+    pub(crate) fn announce(
+        &self,
+        name: &str,
+        id: u64,
+        tree: holt_art::Tree,
+        created: u64,
+    ) -> Arc<Named> {
+        let named = Arc::new(Named { id, tree, created });
         let mut names = write(&self.names);
         names.by_name.insert(name.to_owned(), Arc::clone(&named));
         names.by_id.insert(id, Arc::clone(&named));

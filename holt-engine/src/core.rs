@@ -152,29 +152,46 @@ impl<D: Disk> Core<D> {
         }
         self.check_open()?;
         if let Some(named) = self.catalog.by_name(name) {
-            return Ok(named);
+            return self.observed(named);
         }
         // Refused before the mutex is taken: a reader has nothing to wait for.
         self.journal()?;
         let _alone = self.catalog.creating();
         // Somebody else may have been faster.
         if let Some(named) = self.catalog.by_name(name) {
-            return Ok(named);
+            return self.observed(named);
         }
         let id = self.catalog.next_id();
         let record = Record::CreateTree { tree: id, name: name.as_bytes() };
+        let length = record.encoded_len()? as u64;
         let mut stray = None;
         let created = self.write(&record, self.durability, |pass, sequence| {
             let tree = self.pool.create_tree(pass)?;
             stray = Some(tree.root());
-            self.catalog.insert(pass, name, id, &tree, sequence)?;
+            let mut end = 0;
+            self.catalog.insert(pass, name, id, &tree, || {
+                let version = sequence();
+                end = version.get() * GRANULE as u64 + length;
+                version
+            })?;
             stray = None;
-            Ok(self.catalog.announce(name, id, tree))
+            Ok(self.catalog.announce(name, id, tree, end))
         });
         if let Some(root) = stray {
             self.pool.free_tree(&self.pool.close_gate(), root)?;
         }
         created
+    }
+
+    /// A tree that is there, once its creation is as durable as the database's writes are: somebody
+    /// else may have announced it and be waiting still.
+    fn observed(&self, named: Arc<Named>) -> Result<Arc<Named>, Error> {
+        if let Some(journal) = &self.journal
+            && named.created > 0
+        {
+            journal.wait(named.created, ack(self.durability))?;
+        }
+        Ok(named)
     }
 
     /// The tree that every database has.

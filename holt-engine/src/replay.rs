@@ -75,7 +75,7 @@ impl<'a> Replay<'a> {
         let tree = self.pool.create_tree(&pass)?;
         self.catalog.insert(&pass, name, id, &tree, || version)?;
         drop(pass);
-        self.catalog.announce(name, id, tree);
+        self.catalog.announce(name, id, tree, 0);
         Ok(())
     }
 }

@@ -117,7 +117,7 @@ impl<D: Disk> Tree<D> {
     ) -> Result<Version, Error> {
         check_key(key)?;
         check_value(value)?;
-        let Named { id, tree } = &*self.named;
+        let Named { id, tree, .. } = &*self.named;
         let record = Record::from(Op::Put { tree: *id, key, value });
         let put = self.core().write(&record, durability, |pass, sequence| {
             Ok(tree.put(pass, key, value, Condition::Always, sequence)?)
@@ -145,7 +145,7 @@ impl<D: Disk> Tree<D> {
     /// As [`put`](Self::put).
     pub fn delete_with(&self, key: &[u8], durability: Durability) -> Result<bool, Error> {
         check_key(key)?;
-        let Named { id, tree } = &*self.named;
+        let Named { id, tree, .. } = &*self.named;
         let record = Record::from(Op::Delete { tree: *id, key });
         let removed = self.core().write(&record, durability, |pass, sequence| {
             Ok(tree.remove(pass, key, Condition::Always, sequence)?)
