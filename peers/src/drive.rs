@@ -25,6 +25,16 @@ pub(crate) fn bench(options: &Options) -> Result<(), Failure> {
     if options.describe {
         return report::describe::write(&options.out.clone().unwrap_or("docs/bench".into()));
     }
+    if options.render {
+        let out = options.out_dir();
+        for stem in ["quick", "record"] {
+            let kept = out.join(format!("{stem}.json"));
+            if kept.exists() {
+                report::write(&Record::read(&kept)?, &out, stem)?;
+            }
+        }
+        return Ok(());
+    }
     let kinds = chosen(options)?;
     for line in &options.left_out {
         eprintln!("bench: left out {line}");

@@ -19,6 +19,10 @@ pub(crate) struct Options {
     /// Write `WORKLOADS.md` and `ENGINES.md` again and measure nothing.
     #[arg(long)]
     pub(crate) describe: bool,
+    /// Write tables and charts again from the records that lie in the report's directory, and
+    /// measure nothing.
+    #[arg(long)]
+    pub(crate) render: bool,
     /// Keys to load; the shape `real` takes at most the files that there are.
     #[arg(long, value_delimiter = ',')]
     pub(crate) sizes: Vec<usize>,

@@ -16,7 +16,7 @@ const COLOURS: [(&str, &str); 11] = [
     ("redb", "#c2255c"),
     ("fjall", "#15aabf"),
     ("sled", "#7950f2"),
-    ("sqlite", "#5c7cfa"),
+    ("sqlite", "#fab005"),
     ("btreemap", "#868e96"),
     ("skiplist", "#adb5bd"),
     ("blart", "#82c91e"),
