@@ -6,7 +6,8 @@
 
 use super::Tree;
 use super::path::Step;
-use super::split::{Run, Spare, settle};
+use super::run::Run;
+use super::spare::{Spare, settle};
 use crate::error::Error;
 use crate::frame::FRAME_WORDS;
 use crate::frame::copy::copy_subtree;

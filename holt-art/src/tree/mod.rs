@@ -1,16 +1,20 @@
 //! The tree over its frames: descents, mutations, and the making of room.
 
 pub(crate) mod cursor;
+mod cut;
 mod get;
 mod merge;
 #[cfg(test)]
 mod nested;
 pub(crate) mod outcome;
 mod path;
+mod pull;
 mod put;
 mod remove;
+mod run;
 pub(crate) mod scan;
 mod sink;
+mod spare;
 mod split;
 pub(crate) mod verify;
 mod walker;

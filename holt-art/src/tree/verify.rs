@@ -144,7 +144,7 @@ impl Tree {
             }
             let Some(frame) = self.pool.latch_now(number) else { continue };
             keys += entries(frame.view()).map(|(_, entry)| entry.keys as u64).sum::<u64>();
-            pending.extend(super::split::crossing_targets(frame.view()));
+            pending.extend(super::run::crossing_targets(frame.view()));
         }
         keys
     }

@@ -1,0 +1,125 @@
+//! Pulling up: heavy entries give their root nodes to the parent frame.
+
+use super::run::Part;
+use crate::frame::build::{Loose, item_words};
+use crate::frame::copy::{copy_subtree, measure};
+use crate::frame::edit::Edit;
+use crate::frame::key::Key;
+use crate::frame::node::Node;
+use crate::frame::{ENTRIES, FRAME_WORDS, Kind, Ref, View};
+use crate::pool::Latched;
+
+/// An entry heavier than this gives its root node to the parent.
+const PULL_ABOVE: usize = FRAME_WORDS * 30 / 100;
+
+/// With a child heavier than this a frame can only be cut beside it, so pulling its node
+/// up must leave the frame with room for its longer table.
+const SPINE_ABOVE: usize = FRAME_WORDS * 85 / 100;
+
+/// Entries that a frame may have after pulling up.
+const MAX_ENTRIES: usize = 1024;
+
+/// What pulling up came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pulled {
+    /// No part was heavy enough, or none had fan-out.
+    Nothing,
+    /// Root nodes have moved to the parent.
+    Nodes,
+    /// The parent needs room first. Nothing has changed.
+    ParentFull,
+}
+
+/// Whether a part is to give its root node to the parent.
+pub(super) fn is_heavy(view: View<'_>, part: &Part) -> bool {
+    if part.words <= PULL_ABOVE || !part.root.is_inner() {
+        return false;
+    }
+    let node = Node::read(view, part.root);
+    node.count() + usize::from(!node.value().is_null()) > 1
+}
+
+/// Moves the root nodes of heavy parts into the parent, until no part is heavy or the
+/// parent is full.
+pub(super) fn pull_up(
+    view: View<'_>,
+    parent: &Latched<'_>,
+    parts: &mut Vec<Part>,
+    kept: usize,
+    key: Key<'_>,
+) -> Pulled {
+    let mut pulled = Pulled::Nothing;
+    loop {
+        let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
+        let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
+            return pulled;
+        };
+        if !is_heavy(view, &part) {
+            return pulled;
+        }
+        let loose = Loose::read(view, part.root);
+        let weights: Vec<usize> =
+            loose.children().map(|(_, child)| measure(view, child).0).collect();
+        // A heavy child is pulled up in turn, unless its frame could not be cut then.
+        let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
+        let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
+        let after = ENTRIES + kept + others + weights.iter().map(|words| words + 1).sum::<usize>();
+        if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FRAME_WORDS) {
+            return pulled;
+        }
+        let mut edit = parent.edit(part.owner);
+        let value_words = item_words(view, loose.value);
+        if loose.words() + loose.count() + value_words > edit.bump_room() {
+            return if pulled == Pulled::Nothing { Pulled::ParentFull } else { pulled };
+        }
+        let new_parts = pull_node(view, &mut edit, &part, loose, &weights, key);
+        edit.finish();
+        parts.splice(position..=position, new_parts);
+        pulled = Pulled::Nodes;
+    }
+}
+
+/// Moves one root node into the parent, which has the room, and returns the parts that
+/// its children have become.
+fn pull_node(
+    view: View<'_>,
+    parent: &mut Edit<'_>,
+    part: &Part,
+    mut loose: Loose,
+    weights: &[usize],
+    key: Key<'_>,
+) -> Vec<Part> {
+    let room = "the parent's room was counted";
+    // The child that the key goes to, or would stand behind.
+    let wanted = part.wanted.map(|from| {
+        let from = from + loose.prefix().len();
+        let byte = key.byte(from);
+        let rank = loose.children().take_while(|&(other, _)| Some(other) <= byte).count();
+        (rank.saturating_sub(1), from + 1)
+    });
+    let at = parent.take_for_good(loose.words()).expect(room);
+    let children: Vec<(u8, Ref)> = loose.children().collect();
+    let mut new_parts = Vec::with_capacity(children.len());
+    for (rank, &(_, child)) in children.iter().enumerate() {
+        let cell = parent.take_for_good(1).expect(room);
+        loose.set_child(rank, Ref::new(Kind::Crossing, cell));
+        if child.kind() == Kind::Crossing {
+            // The crossing itself moves up, and its target has a new owner.
+            parent.set(cell, view.word(child.at()));
+            continue;
+        }
+        let wanted = wanted.filter(|&(wanted, _)| wanted == rank).map(|(_, from)| from);
+        let words = weights[rank];
+        let owner = part.owner;
+        new_parts.push((rank, Part { owner, cell, loc: part.loc, root: child, words, wanted }));
+    }
+    let value = std::mem::replace(&mut loose.value, Ref::NULL);
+    let node = loose.write(parent, at);
+    let head = Node::read(parent.view(), node);
+    if !value.is_null() {
+        copy_subtree(view, value, parent, head.value_loc(), &mut Vec::new()).expect(room);
+    }
+    parent.set_ref(part.loc, node);
+    parent.give(part.cell, 1);
+    new_parts.into_iter().map(|(rank, new)| Part { loc: head.child_loc(rank), ..new }).collect()
+}

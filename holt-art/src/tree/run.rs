@@ -1,0 +1,156 @@
+//! What a parent frame owns in one of its children: the entries that a split or a merge may
+//! move.
+
+use super::path::Step;
+use crate::frame::copy::{Placed, entries};
+use crate::frame::node::Node;
+use crate::frame::{Entry, Kind, Loc, Ref, Target, View};
+use crate::pool::Pool;
+
+/// An entry of the frame being split, owned by a crossing of the latched parent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The entry of the parent in which that crossing is.
+    pub(super) owner: usize,
+    /// Offset of the crossing's cell in the parent.
+    pub(super) cell: usize,
+    /// Where the reference to the cell is stored in the parent.
+    pub(super) loc: Loc,
+    pub(super) root: Ref,
+    pub(super) words: usize,
+    /// How many bytes of the key lead to the root, if the key that needs room goes there.
+    pub(super) wanted: Option<usize>,
+}
+
+/// The entries of the frame, as the latched parent sees them.
+pub(super) struct Run {
+    /// Those that the parent owns, in key order, among them the one that needs room.
+    pub(super) parts: Vec<Part>,
+    /// All other entries; they keep their places in the table.
+    pub(super) kept: Vec<Placed>,
+    pub(super) kept_words: usize,
+    /// The frames that the parent's crossings lead to, in order.
+    frames: Vec<u32>,
+    /// From the first of these crossings that leads to the frame to behind the last.
+    range: std::ops::Range<usize>,
+    /// The parent and the frame.
+    numbers: [u32; 2],
+}
+
+impl Run {
+    /// The entries of the frame of `step` that the latched parent owns; `None` when the
+    /// parent has no crossing to the one that the descent went through.
+    ///
+    /// All crossings of the parent count, entry after entry in the order of its table,
+    /// which is nearly that of the keys. Crossings to frames of other levels may stand in
+    /// between.
+    pub(super) fn find(
+        parent: View<'_>,
+        view: View<'_>,
+        above: &Step,
+        step: &Step,
+    ) -> Option<Self> {
+        let mut cells = Vec::new();
+        for (owner, _) in entries(parent) {
+            crossings(parent, owner, &mut cells);
+        }
+        let here = Target { frame: step.frame, entry: step.entry as u16 };
+        let ours = |cell: &Cell| cell.target.frame == step.frame;
+        let (first, last) = (cells.iter().position(ours)?, cells.iter().rposition(ours)?);
+        let mut owned = vec![false; view.counters().entries];
+        let mut parts = Vec::new();
+        for &Cell { owner, loc, at, target } in cells.iter().filter(|cell| ours(cell)) {
+            let index = usize::from(target.entry);
+            *owned.get_mut(index)? = true;
+            let Entry { root, words, .. } = view.entry(index);
+            let wanted = (target == here).then_some(above.site.from);
+            parts.push(Part { owner, cell: at, loc, root, words, wanted });
+        }
+        let others = || entries(view).filter(|&(index, _)| !owned[index]);
+        let kept = others().map(|(index, e)| Placed { index, root: e.root }).collect();
+        let kept_words = others().map(|(_, e)| e.words + 1).sum();
+        let frames = cells.iter().map(|cell| cell.target.frame).collect();
+        let numbers = [above.frame, step.frame];
+        Some(Self { parts, kept, kept_words, frames, range: first..last + 1, numbers })
+    }
+
+    /// The frames of `level` whose crossings stand nearest to the run: before and behind
+    /// it, or else in its midst. Levels are read without a latch, so they are a guess.
+    pub(super) fn peers(&self, pool: &Pool, level: u16) -> [Option<u32>; 2] {
+        let mut asked: Option<(u32, bool)> = None;
+        let mut peer = |&number: &u32| {
+            if self.numbers.contains(&number) {
+                return None;
+            }
+            let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
+            let answer = known.unwrap_or_else(|| {
+                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                seen.is_some_and(|seen| pool.view(seen).nature().level == level)
+            });
+            asked = Some((number, answer));
+            answer.then_some(number)
+        };
+        let before = self.frames[..self.range.start].iter().rev().find_map(&mut peer);
+        let behind = self.frames[self.range.end..].iter().find_map(&mut peer);
+        if before.is_none() && behind.is_none() {
+            return [None, self.frames[self.range.clone()].iter().find_map(&mut peer)];
+        }
+        [before, behind]
+    }
+}
+
+impl Run {
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn kept(&self) -> &[Placed] {
+        &self.kept
+    }
+
+    /// Whether the parent has no other frame below it.
+    pub(super) fn is_alone(&self) -> bool {
+        self.parts.len() == self.frames.len()
+    }
+
+    /// Words that the parts take in another frame, their entries included.
+    pub(super) fn words(&self) -> usize {
+        self.parts.iter().map(|part| part.words + 1).sum()
+    }
+}
+
+/// A crossing of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// The entry below which it is.
+    pub(super) owner: usize,
+    /// Where the reference to its cell is stored.
+    loc: Loc,
+    /// Offset of the cell.
+    at: usize,
+    target: Target,
+}
+
+/// Appends all crossings below entry `owner`, in key order.
+fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
+    let mut pending = vec![Loc::entry(owner)];
+    while let Some(loc) = pending.pop() {
+        let item = view.reference(loc);
+        if item.kind() == Kind::Crossing {
+            cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
+        } else if item.is_inner() {
+            let start = pending.len();
+            pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+            pending[start..].reverse();
+        }
+    }
+}
+
+/// The frames that a frame's crossings lead to.
+pub(super) fn crossing_targets(view: View<'_>) -> Vec<u32> {
+    let mut cells = Vec::new();
+    for (owner, _) in entries(view) {
+        crossings(view, owner, &mut cells);
+    }
+    cells.into_iter().map(|cell| cell.target.frame).collect()
+}
