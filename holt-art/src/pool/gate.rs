@@ -78,8 +78,8 @@ impl Gate {
             }
             self.leave(shard);
             let mut guard = lock(&self.waiting);
-            // SeqCst: same total order as the closer's store; the mutex makes the
-            // check and the wait one step against `open`.
+            // SeqCst: edge 3 when it reads 0; the mutex makes the check and the wait one step
+            // against `open`, which notifies under it.
             while self.closed.load(Ordering::SeqCst) != 0 {
                 guard = wait(&self.opened, guard);
             }
