@@ -11,6 +11,8 @@ mod gate;
 #[path = "../src/pool/latch.rs"]
 #[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
 mod latch;
+#[path = "../src/pool/moves.rs"]
+mod moves;
 #[path = "../src/sync.rs"]
 mod sync;
 
@@ -19,6 +21,7 @@ use latch::LatchRef;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::thread;
+use moves::Moves;
 
 /// Runs a model and says how many executions it has. `preemptions` bounds how often a
 /// thread is interrupted where it could go on, for models with too many interleavings.
@@ -292,5 +295,71 @@ fn gate_wakes_everyone() {
             writer.join().unwrap();
         }
         assert_eq!(entered.load(Ordering::Relaxed), 2, "all who waited came in");
+    });
+}
+
+/// Two names and a subtree that hangs below one of them: 1 in a name's cell says that it
+/// does. The subtree holds one record.
+struct Names {
+    gate: Gate,
+    moves: Moves,
+    words: [AtomicU64; 3],
+    cells: [AtomicU64; 3],
+}
+
+impl Names {
+    /// Stores into a cell as the holder of its latch.
+    fn store(&self, cell: usize, value: u64) {
+        let latch = LatchRef::new(&self.words[cell]);
+        let seen = latch.acquire();
+        self.cells[cell].store(value, Ordering::Relaxed);
+        latch.release(seen, 0);
+    }
+
+    /// The record below the first name, read as a get does; `None` when it has to be
+    /// read again.
+    fn read(&self) -> Option<Option<u64>> {
+        let moves = self.moves.begin();
+        let (name, subtree) = (LatchRef::new(&self.words[0]), LatchRef::new(&self.words[2]));
+        let above = name.try_observe()?;
+        let hangs = self.cells[0].load(Ordering::Relaxed) == 1;
+        let below = subtree.try_observe()?;
+        if !name.validate(above) {
+            return None;
+        }
+        let record = self.cells[2].load(Ordering::Relaxed);
+        (subtree.validate(below) && self.moves.unchanged(moves)).then_some(hangs.then_some(record))
+    }
+}
+
+#[test]
+fn a_reader_never_sees_half_a_move() {
+    model("a_reader_never_sees_half_a_move", Some(3), || {
+        let cell = |value| AtomicU64::new(value);
+        let names = Arc::new(Names {
+            gate: Gate::new(),
+            moves: Moves::new(),
+            words: [cell(0), cell(0), cell(0)],
+            cells: [cell(1), cell(0), cell(10)],
+        });
+        let writer = {
+            let names = Arc::clone(&names);
+            thread::spawn(move || {
+                {
+                    let _closed = names.gate.close();
+                    let _moving = names.moves.start();
+                    names.store(0, 0);
+                    names.store(1, 1);
+                }
+                // The record is changed under its new name.
+                let _pass = names.gate.enter();
+                names.store(2, 20);
+            })
+        };
+        if let Some(found) = names.read() {
+            assert!(matches!(found, Some(10) | None), "{found:?} never was below the first name");
+        }
+        writer.join().unwrap();
+        assert_eq!(names.read(), Some(None));
     });
 }

@@ -20,6 +20,7 @@ mod cut;
 pub(crate) mod gate;
 pub(crate) mod latch;
 mod latched;
+pub(crate) mod moves;
 mod stats;
 
 pub use cut::Cut;
@@ -38,6 +39,7 @@ use books::Books;
 use gate::{Closed, Gate, Pass};
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
+use moves::Moves;
 
 /// Attempts at a latch before somebody who holds another one gives up.
 const SOON: u32 = 256;
@@ -111,6 +113,7 @@ pub struct Pool {
     table: Arena<2>,
     pub(crate) blobs: Blobs,
     gate: Gate,
+    pub(crate) moves: Moves,
     /// The current epoch; written under the closed gate, read inside it.
     epoch: AtomicU64,
     /// Epoch of the open cut, 0 without one; written under the closed gate when the cut
@@ -147,6 +150,7 @@ impl Pool {
             table: Arena::new(slots, options.huge_pages)?,
             blobs: Blobs::new(options.blob_bytes)?,
             gate: Gate::new(),
+            moves: Moves::new(),
             epoch: AtomicU64::new(1),
             cut: AtomicU64::new(0),
             committed: AtomicU64::new(0),

@@ -143,12 +143,25 @@ impl Tree {
             return Err(Error::KeyTooLong { length: key.len() });
         }
         let key = Key::new(key);
+        let moves = &self.pool.moves;
         for _ in 0..ATTEMPTS {
-            if let Attempt::Done(found) = self.try_read(key, take)? {
+            let seen = moves.begin();
+            let read = self.try_read(key, take);
+            // A move in between may have hung what was read below another name.
+            if !moves.unchanged(seen) {
+                continue;
+            }
+            if let Attempt::Done(found) = read? {
                 return Ok(found);
             }
         }
-        self.read_latched(key, take)
+        loop {
+            let seen = moves.begin();
+            let read = self.read_latched(key, take);
+            if moves.unchanged(seen) {
+                return read;
+            }
+        }
     }
 
     /// One optimistic descent.
