@@ -298,37 +298,50 @@ fn gate_wakes_everyone() {
     });
 }
 
-/// Two names and a subtree that hangs below one of them: 1 in a name's cell says that it
-/// does. The subtree holds one record.
+/// Two names, a subtree that hangs below one of them (1 in a name's cell says that it does),
+/// and a record below the subtree. The subtree stands between, because its frame does not
+/// change when it is hung elsewhere: validating it does not notice.
 struct Names {
     gate: Gate,
     moves: Moves,
-    words: [AtomicU64; 3],
-    cells: [AtomicU64; 3],
+    words: [AtomicU64; 4],
+    cells: [AtomicU64; 4],
 }
 
 impl Names {
+    fn latch(&self, cell: usize) -> LatchRef<'_> {
+        LatchRef::new(&self.words[cell])
+    }
+
+    fn load(&self, cell: usize) -> u64 {
+        self.cells[cell].load(Ordering::Relaxed)
+    }
+
     /// Stores into a cell as the holder of its latch.
     fn store(&self, cell: usize, value: u64) {
-        let latch = LatchRef::new(&self.words[cell]);
-        let seen = latch.acquire();
+        let seen = self.latch(cell).acquire();
         self.cells[cell].store(value, Ordering::Relaxed);
-        latch.release(seen, 0);
+        self.latch(cell).release(seen, 0);
     }
 
     /// The record below the first name, read as a get does; `None` when it has to be
     /// read again.
     fn read(&self) -> Option<Option<u64>> {
         let moves = self.moves.begin();
-        let (name, subtree) = (LatchRef::new(&self.words[0]), LatchRef::new(&self.words[2]));
-        let above = name.try_observe()?;
-        let hangs = self.cells[0].load(Ordering::Relaxed) == 1;
-        let below = subtree.try_observe()?;
-        if !name.validate(above) {
+        let name = self.latch(0).try_observe()?;
+        let hangs = self.load(0) == 1;
+        let subtree = self.latch(2).try_observe()?;
+        if !self.latch(0).validate(name) {
             return None;
         }
-        let record = self.cells[2].load(Ordering::Relaxed);
-        (subtree.validate(below) && self.moves.unchanged(moves)).then_some(hangs.then_some(record))
+        let leads = self.load(2) == 1;
+        let record = self.latch(3).try_observe()?;
+        if !self.latch(2).validate(subtree) {
+            return None;
+        }
+        let value = self.load(3);
+        let sound = self.latch(3).validate(record) && self.moves.unchanged(moves);
+        sound.then_some((hangs && leads).then_some(value))
     }
 }
 
@@ -339,8 +352,8 @@ fn a_reader_never_sees_half_a_move() {
         let names = Arc::new(Names {
             gate: Gate::new(),
             moves: Moves::new(),
-            words: [cell(0), cell(0), cell(0)],
-            cells: [cell(1), cell(0), cell(10)],
+            words: [cell(0), cell(0), cell(0), cell(0)],
+            cells: [cell(1), cell(0), cell(1), cell(10)],
         });
         let writer = {
             let names = Arc::clone(&names);
@@ -353,7 +366,7 @@ fn a_reader_never_sees_half_a_move() {
                 }
                 // The record is changed under its new name.
                 let _pass = names.gate.enter();
-                names.store(2, 20);
+                names.store(3, 20);
             })
         };
         if let Some(found) = names.read() {
