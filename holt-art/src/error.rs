@@ -58,6 +58,20 @@ pub enum Error {
         /// Number of the frame.
         frame: u32,
     },
+    /// A rename of a prefix was asked for with an empty one. Every key begins with it, so
+    /// there would be no other place.
+    #[error("the empty prefix cannot be renamed, and nothing can be renamed to it")]
+    EmptyPrefix,
+    /// No key begins with the prefix that was to be renamed.
+    #[error("no key begins with the prefix that is to be renamed")]
+    PrefixMissing,
+    /// The new prefix begins with the old one, so that the keys would move below themselves.
+    #[error("the new prefix begins with the old one; rename to a name outside it")]
+    PrefixInside,
+    /// Keys begin with the new prefix already. Remove them first, or ask for them to be
+    /// replaced.
+    #[error("keys begin with the new prefix already, and replacing them was not asked for")]
+    PrefixOccupied,
     /// A key could not be placed although its frames were reorganised many times.
     /// This is a fault of the tree; please report it with the key's shape.
     #[error("no room could be made for the key after {attempts} attempts")]

@@ -76,12 +76,12 @@ pub use error::Error;
 #[cfg(not(loom))]
 pub use map::Art;
 #[cfg(not(loom))]
-pub use pool::{Cut, FrameId, Pool, PoolOptions, PoolStats, gate::Closed, gate::Pass};
+pub use pool::{Cut, FrameId, Moving, Pool, PoolOptions, PoolStats, gate::Closed, gate::Pass};
 #[cfg(not(loom))]
 pub use tree::{
     Condition, Tree, Version,
     cursor::Cursor,
-    outcome::{Put, Removed},
+    outcome::{Existing, Put, Removed, Renamed},
     scan::{Entry, EntryRef, Scan},
     verify::Fault,
 };

@@ -1,12 +1,13 @@
 //! A tree and its pool in one, for use in memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::Error;
+use crate::pool::gate::Closed;
 use crate::pool::{Pool, PoolOptions};
 use crate::tree::cursor::Cursor;
-use crate::tree::outcome::{Condition, Put, Removed, Version};
+use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
 use crate::tree::scan::Scan;
 use crate::tree::{Tree, verify::Fault};
 
@@ -29,6 +30,8 @@ use crate::tree::{Tree, verify::Fault};
 #[derive(Debug)]
 pub struct Art {
     tree: Tree,
+    /// What prefix operations removed, until it is reclaimed; made when it is first needed.
+    trash: OnceLock<Tree>,
     versions: AtomicU64,
 }
 
@@ -50,7 +53,7 @@ impl Art {
     pub fn with_options(options: PoolOptions) -> Result<Self, Error> {
         let pool = Pool::new(options)?;
         let tree = pool.create_tree(&pool.enter())?;
-        Ok(Self { tree, versions: AtomicU64::new(0) })
+        Ok(Self { tree, trash: OnceLock::new(), versions: AtomicU64::new(0) })
     }
 
     /// The tree, for everything that this type has no shorthand for.
@@ -112,6 +115,90 @@ impl Art {
         self.tree.remove(&pass, key, condition, || self.next_version())
     }
 
+    /// Gives every key that begins with `from` a name that begins with `to` instead. See
+    /// [`Tree::rename_prefix`] for what is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::rename_prefix`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Error, Existing};
+    ///
+    /// let map = Art::new()?;
+    /// map.put(b"tmp/upload/1", b"one")?;
+    /// map.put(b"tmp/upload/2", b"two")?;
+    /// map.rename_prefix(b"tmp/upload/", b"album/", Existing::Refuse)?;
+    /// assert_eq!(map.get(b"album/2")?.as_deref(), Some(&b"two"[..]));
+    /// assert_eq!(map.get(b"tmp/upload/2")?, None);
+    /// let again = map.rename_prefix(b"tmp/upload/", b"album/", Existing::Refuse);
+    /// assert_eq!(again, Err(Error::PrefixMissing));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn rename_prefix(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        existing: Existing,
+    ) -> Result<Renamed, Error> {
+        let closed = self.tree.pool().close_gate();
+        let trash = self.trash(&closed)?;
+        let moving = self.tree.pool().start_move(&closed);
+        self.tree.rename_prefix(&moving, from, to, existing, trash, || self.next_version())
+    }
+
+    /// Removes every key that begins with `prefix`, and returns whether there was one. Their
+    /// memory comes back with [`Art::reclaim`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::remove_prefix`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::Art;
+    ///
+    /// let map = Art::new()?;
+    /// for n in 0..10_000 {
+    ///     map.put(format!("tmp/{n}").as_bytes(), b"")?;
+    /// }
+    /// assert!(map.remove_prefix(b"tmp/")?);
+    /// assert!(map.is_empty());
+    /// // Whenever there is time for it, a part at a time.
+    /// while map.reclaim(16)? {}
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn remove_prefix(&self, prefix: &[u8]) -> Result<bool, Error> {
+        let closed = self.tree.pool().close_gate();
+        let trash = self.trash(&closed)?;
+        let moving = self.tree.pool().start_move(&closed);
+        let removed = self.tree.remove_prefix(&moving, prefix, trash, || self.next_version())?;
+        Ok(removed.is_some())
+    }
+
+    /// Gives back up to `parts` parts, of at most a frame each, of the memory of what prefix
+    /// operations removed. Returns whether there is more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::reclaim`].
+    pub fn reclaim(&self, parts: usize) -> Result<bool, Error> {
+        let Some(trash) = self.trash.get() else { return Ok(false) };
+        trash.reclaim(&self.tree.pool().enter(), parts)
+    }
+
+    /// The trash tree. The closed gate keeps others from making a second one.
+    fn trash(&self, closed: &Closed<'_>) -> Result<&Tree, Error> {
+        if let Some(trash) = self.trash.get() {
+            return Ok(trash);
+        }
+        let trash = self.tree.pool().create_tree(closed.pass())?;
+        Ok(self.trash.get_or_init(|| trash))
+    }
+
     /// Lists what `scan` asks for.
     pub fn scan(&self, scan: Scan) -> Cursor {
         self.tree.cursor(scan)
@@ -131,6 +218,7 @@ impl Art {
     pub fn verify(&self) -> Vec<Fault> {
         let pool: &Arc<Pool> = self.tree.pool();
         let closed = pool.close_gate();
-        pool.verify(&closed, &[self.tree.root()])
+        let roots = [Some(&self.tree), self.trash.get()].into_iter().flatten().map(Tree::root);
+        pool.verify(&closed, &roots.collect::<Vec<_>>())
     }
 }

@@ -157,7 +157,7 @@ impl Edit<'_> {
     }
 
     /// Words of an N4 with a prefix of `prefix` bytes.
-    pub(crate) fn n4_words(prefix: usize) -> usize {
+    pub(crate) const fn n4_words(prefix: usize) -> usize {
         2 + words_for(prefix)
     }
 
@@ -358,6 +358,12 @@ impl Loose {
 
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix[..self.prefix_len]
+    }
+
+    /// Makes `prefix` the prefix; it must be a legal one.
+    pub(crate) fn set_prefix(&mut self, prefix: &[u8]) {
+        self.prefix[..prefix.len()].copy_from_slice(prefix);
+        self.prefix_len = prefix.len();
     }
 
     /// Puts `before` in front of the prefix; the whole must be a legal prefix.

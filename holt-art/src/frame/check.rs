@@ -53,7 +53,7 @@ pub(crate) fn check(view: View<'_>, number: u32) -> Result<Outside, String> {
     if view.number() != number {
         return Err(format!("it says that it is frame {}", view.number()));
     }
-    let format = view.word(IDENTITY) >> 32 & 0xFFFF;
+    let format = view.word(IDENTITY) >> 32 & 0xFF;
     if format != FRAME_FORMAT {
         return Err(format!("format {format} is not {FRAME_FORMAT}"));
     }
@@ -185,7 +185,7 @@ mod tests {
 
     fn frame_with(root: impl FnOnce(&mut Edit<'_>) -> Ref) -> Result<Outside, String> {
         let words: Box<Words> = Box::new([const { crate::sync::AtomicU64::new(0) }; FRAME_WORDS]);
-        Edit::format(&words, Nature { number: 1, level: 0, ascending: 0 }, 1);
+        Edit::format(&words, Nature { number: 1, level: 0, ascending: 0, longest: 0 }, 1);
         Edit::set_entry(&words, 0, Entry { occupied: true, ..Entry::default() });
         let mut edit = Edit::new(&words, 0);
         let root = root(&mut edit);

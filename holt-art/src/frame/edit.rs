@@ -5,8 +5,8 @@
 //! back and the frame means what it meant before. Only then are they linked.
 
 use super::{
-    COUNTERS, Counters, ENTRIES, Entry, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES,
-    IDENTITY, Loc, MIN_ENTRIES, Nature, Ref, View, Words,
+    COUNTERS, Counters, ENTRIES, Entry, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Loc,
+    MIN_ENTRIES, Nature, Ref, View, Words,
 };
 use crate::sync::Ordering;
 
@@ -60,10 +60,7 @@ impl<'f> Edit<'f> {
             set(at, 0);
         }
         set(COUNTERS, Counters { used, live: used, entries, ascending: nature.ascending }.pack());
-        set(
-            IDENTITY,
-            u64::from(nature.number) | FRAME_FORMAT << 32 | u64::from(nature.level) << 48,
-        );
+        set(IDENTITY, nature.pack());
     }
 
     #[inline]
@@ -150,6 +147,12 @@ impl<'f> Edit<'f> {
     pub(crate) fn note_insertion(&mut self, last: bool) {
         self.counters.ascending =
             if last { (self.counters.ascending + 1).min(64) } else { self.counters.ascending / 4 };
+    }
+
+    /// Changes what the frame is, apart from its number and its counters.
+    pub(crate) fn set_nature(words: &Words, nature: Nature) {
+        // Relaxed: published by the release of the latch.
+        words[IDENTITY].store(nature.pack(), Ordering::Relaxed);
     }
 
     /// Writes the counters back. The edit must end with it.

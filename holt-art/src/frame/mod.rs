@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! word 0        used (first word never handed out) | live words | entries in the table | ascending-insert score
-//! word 1        frame number (32) | format of the frame (16) | level (16)
+//! word 1        frame number (32) | format of the frame (8) | level (8) | longest key (16)
 //! words 2..10   heads of the free lists of 1…32 words, one lane each
 //! words 10..    entry table, one word an entry: root ref | live words | keys | 1 when in use
 //! then          nodes and leaves, handed out upwards from `used`
@@ -21,11 +21,13 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod edit;
+pub(crate) mod graft;
 pub(crate) mod key;
 pub(crate) mod leaf;
 pub(crate) mod node;
 pub(crate) mod put;
 pub(crate) mod remove;
+pub(crate) mod under;
 pub(crate) mod walk;
 
 use crate::sync::{AtomicU64, Ordering};
@@ -50,7 +52,7 @@ pub(crate) const FREE_SIZES: usize = 32;
 /// First word of the entry table.
 pub(crate) const ENTRIES: usize = FREE_HEADS + FREE_SIZES / 4;
 /// Format of the words in a frame, kept in every image.
-pub(crate) const FRAME_FORMAT: u64 = 1;
+pub(crate) const FRAME_FORMAT: u64 = 2;
 /// Entries that a new frame has room for.
 pub(crate) const MIN_ENTRIES: usize = 4;
 /// Nothing larger than this many words is put into a frame; larger values are blobs.
@@ -199,6 +201,23 @@ pub(crate) struct Nature {
     pub(crate) level: u16,
     /// See [`Counters::ascending`].
     pub(crate) ascending: usize,
+    /// In a root frame: no key of the tree is longer, in bytes. It only ever grows.
+    pub(crate) longest: u16,
+}
+
+impl Nature {
+    /// What a frame with this number is that takes over from this one, further below.
+    pub(crate) fn below(self, number: u32) -> Self {
+        Self { number, longest: 0, ..self }
+    }
+
+    /// The header word, without what is in the counters.
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.number)
+            | FRAME_FORMAT << 32
+            | u64::from(self.level.min(0xFF)) << 40
+            | u64::from(self.longest) << 48
+    }
 }
 
 /// The counters of a frame, word 0 unpacked.
@@ -298,9 +317,16 @@ impl<'a> View<'a> {
     pub(crate) fn nature(self) -> Nature {
         Nature {
             number: self.number(),
-            level: (self.word(IDENTITY) >> 48) as u16,
+            level: (self.word(IDENTITY) >> 40) as u16 & 0xFF,
             ascending: self.counters().ascending,
+            longest: self.longest(),
         }
+    }
+
+    /// In a root frame, the bound on the length of the tree's keys in bytes.
+    #[inline]
+    pub(crate) fn longest(self) -> u16 {
+        (self.word(IDENTITY) >> 48) as u16
     }
 
     /// Entry `entry`; one that is not in use when the table is shorter.

@@ -27,16 +27,24 @@ pub(crate) enum Done {
     Replaced(Option<u32>),
 }
 
-/// The rest of a key and its value, about to be hung below a node.
+/// The rest of a key and what it leads to, about to be hung below a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rest<'a> {
     /// The key.
     pub(crate) key: Key<'a>,
-    /// Its value.
-    pub(crate) value: Value<'a>,
-    /// The entry of other frames that holds the rest already, where it is too long
-    /// for one frame.
-    pub(crate) beyond: Option<Target>,
+    /// What its rest leads to.
+    pub(crate) end: RestEnd<'a>,
+}
+
+/// What the rest of a key leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RestEnd<'a> {
+    /// A record with this value.
+    Value(Value<'a>),
+    /// An entry of another frame, which holds the rest of the key already.
+    Entry(Target),
+    /// A subtree of this frame, which holds the rest of the key already.
+    Subtree(Ref),
 }
 
 /// Blocks taken for a rest.
@@ -51,30 +59,38 @@ impl Rest<'_> {
     /// Takes the blocks for the rest from `from` on.
     fn take(&self, edit: &mut Edit<'_>, from: usize) -> Result<Hanging, NoRoom> {
         let mut hanging = Hanging { chain: [0; MAX_CHAIN], chain_len: 0, end: 0 };
-        if self.beyond.is_some() {
-            hanging.end = edit.take(1)?;
-            return Ok(hanging);
-        }
+        let value = match &self.end {
+            RestEnd::Value(value) => value,
+            RestEnd::Entry(_) => {
+                hanging.end = edit.take(1)?;
+                return Ok(hanging);
+            }
+            RestEnd::Subtree(_) => return Ok(hanging),
+        };
         let mut rest = self.key.len() - from;
         while rest > MAX_SUFFIX {
             hanging.chain[hanging.chain_len] = edit.take(Edit::n4_words(MAX_PREFIX))? as u16;
             hanging.chain_len += 1;
             rest -= MAX_PREFIX + 1;
         }
-        hanging.end = edit.take(Shape::new(rest, &self.value).words())?;
+        hanging.end = edit.take(Shape::new(rest, value).words())?;
         Ok(hanging)
     }
 
     /// Writes the rest from `from` on into its blocks.
     fn write(&self, edit: &mut Edit<'_>, hanging: &Hanging, from: usize, version: u64) -> Ref {
-        if let Some(target) = self.beyond {
-            edit.set(hanging.end, target.pack());
-            return Ref::new(Kind::Crossing, hanging.end);
-        }
+        let value = match &self.end {
+            RestEnd::Value(value) => value,
+            RestEnd::Entry(target) => {
+                edit.set(hanging.end, target.pack());
+                return Ref::new(Kind::Crossing, hanging.end);
+            }
+            RestEnd::Subtree(root) => return *root,
+        };
         edit.count_keys(1);
         let chained = hanging.chain_len * (MAX_PREFIX + 1);
         let suffix = self.key.rest(from + chained);
-        let mut below = edit.write_leaf(hanging.end, suffix, &self.value, version);
+        let mut below = edit.write_leaf(hanging.end, suffix, value, version);
         for index in (0..hanging.chain_len).rev() {
             let start = from + index * (MAX_PREFIX + 1);
             let stem = self.key.rest(start);
@@ -136,7 +152,7 @@ pub(crate) fn rest_length(edit_view: super::View<'_>, site: &Site, key: Key<'_>)
     (key.len() - site.from).saturating_sub(shared)
 }
 
-/// Puts the record at `site`, where a descent for its key ended in this frame.
+/// Puts what `rest` leads to at `site`, where a descent for its key ended in this frame.
 ///
 /// # Errors
 ///
@@ -145,7 +161,8 @@ pub(crate) fn rest_length(edit_view: super::View<'_>, site: &Site, key: Key<'_>)
 ///
 /// # Panics
 ///
-/// When `site` ended at a crossing or at garbage, or `sequence` gives zero.
+/// When `site` ended at a crossing or at garbage, or at a record although `rest` leads to
+/// a subtree, or `sequence` gives zero for a record.
 pub(crate) fn put(
     edit: &mut Edit<'_>,
     site: &Site,
@@ -160,7 +177,10 @@ pub(crate) fn put(
             edit.set_ref(site.loc, new);
             Ok(Done::Inserted)
         }
-        End::Found => overwrite(edit, site, rest, sequence),
+        End::Found => match &rest.end {
+            RestEnd::Value(value) => overwrite(edit, site, rest.key, value, sequence),
+            _ => panic!("a subtree can be hung only where there is nothing"),
+        },
         End::Differs => part_leaf(edit, site, rest, sequence),
         End::Prefix => part_prefix(edit, site, rest, sequence),
         End::NoValue => {
@@ -179,18 +199,19 @@ pub(crate) fn put(
 fn overwrite(
     edit: &mut Edit<'_>,
     site: &Site,
-    rest: &Rest<'_>,
+    key: Key<'_>,
+    value: &Value<'_>,
     sequence: impl FnOnce() -> u64,
 ) -> Result<Done, NoRoom> {
     let view = edit.view();
     let old = Leaf::read(view, site.at);
     let blob = old.blob.then(|| old.blob_number(view));
-    let shape = Shape::new(old.suffix, &rest.value);
+    let shape = Shape::new(old.suffix, value);
     let words = shape.words();
-    let suffix = rest.key.rest(site.from);
+    let suffix = key.rest(site.from);
     if words == old.shape().words() {
         let version = sequence();
-        let leaf = edit.write_leaf(site.at.at(), suffix, &rest.value, version);
+        let leaf = edit.write_leaf(site.at.at(), suffix, value, version);
         if leaf != site.at {
             edit.set_ref(site.loc, leaf);
         }
@@ -199,7 +220,7 @@ fn overwrite(
         let version = sequence();
         // The old block goes first: its lengths are read from it.
         edit.give_item(site.at);
-        let leaf = edit.write_leaf(at, suffix, &rest.value, version);
+        let leaf = edit.write_leaf(at, suffix, value, version);
         edit.set_ref(site.loc, leaf);
     }
     Ok(Done::Replaced(blob))

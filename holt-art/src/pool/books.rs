@@ -105,6 +105,13 @@ impl Books {
         self.next_slot as usize - 1 - self.free_slots.len()
     }
 
+    /// How many frames can still be made, each with a slot.
+    pub(crate) fn free(&self) -> usize {
+        let slots = self.free_slots.len() + (self.slots - self.next_slot) as usize;
+        let frames = self.free_frames.len() + (self.slots - self.next_frame) as usize;
+        slots.min(frames)
+    }
+
     /// Frame numbers in use.
     pub(crate) fn frames_used(&self) -> usize {
         self.next_frame as usize - 1 - self.free_frames.len()

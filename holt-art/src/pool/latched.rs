@@ -35,7 +35,7 @@ impl<'p> Latched<'p> {
         let seen = pool.latch(number).expect("the books give numbers of the table").acquire();
         // Release: partner of the acquire in `Cut`'s scan of the table.
         pool.epoch_of(number).store(pool.epoch(), Ordering::Release);
-        let nature = Nature { number, level, ascending: 0 };
+        let nature = Nature { number, level, ascending: 0, longest: 0 };
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         Ok(Self { pool, number, seen, slot, changed: true })
     }

@@ -40,6 +40,7 @@ use gate::{Closed, Gate, Pass};
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
 use moves::Moves;
+pub use moves::Moving;
 
 /// Attempts at a latch before somebody who holds another one gives up.
 const SOON: u32 = 256;
@@ -121,6 +122,8 @@ pub struct Pool {
     cut: AtomicU64,
     /// Epoch of the last committed cut; written when a cut is committed.
     committed: AtomicU64,
+    /// The next name that [`Pool::next_name`] gives.
+    names: AtomicU64,
     books: Mutex<Books>,
 }
 
@@ -154,6 +157,7 @@ impl Pool {
             epoch: AtomicU64::new(1),
             cut: AtomicU64::new(0),
             committed: AtomicU64::new(0),
+            names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32)),
         }))
     }
@@ -168,6 +172,16 @@ impl Pool {
     /// Closes the gate: waits until all passes are left, and keeps new ones out.
     pub fn close_gate(&self) -> Closed<'_> {
         self.gate.close()
+    }
+
+    /// Begins a *move*: until it is dropped, point reads wait, so that they see all of what
+    /// is changed under it or nothing. For prefix operations, and for changes of several
+    /// keys with the pass of the closed gate.
+    ///
+    /// The thread must not read through a [`Tree`] or a cursor before the move has ended: it
+    /// would wait for itself.
+    pub fn start_move<'c>(&'c self, _closed: &'c Closed<'_>) -> Moving<'c> {
+        self.moves.start()
     }
 
     /// Makes a new, empty tree.
@@ -342,6 +356,22 @@ impl Pool {
     /// Returns a slot that was taken and not used.
     pub(crate) fn give_slot(&self, slot: u32) {
         lock(&self.books).give_slot(slot);
+    }
+
+    /// Makes sure that so many frames, each with a slot, are free. Under the closed gate
+    /// nobody else takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`].
+    pub(crate) fn require(&self, frames: usize) -> Result<(), Error> {
+        if lock(&self.books).free() >= frames { Ok(()) } else { Err(self.full()) }
+    }
+
+    /// A number for naming something; no two calls give the same one.
+    pub(crate) fn next_name(&self) -> u64 {
+        // Relaxed: the number orders nothing.
+        self.names.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn full(&self) -> Error {

@@ -98,7 +98,7 @@ impl Moves {
 /// A move under way; dropping it ends the move.
 #[derive(Debug)]
 #[must_use = "the move ends when this is dropped"]
-pub(crate) struct Moving<'a> {
+pub struct Moving<'a> {
     moves: &'a Moves,
     number: u64,
 }

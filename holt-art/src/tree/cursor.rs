@@ -70,16 +70,6 @@ impl Tree {
     pub fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
         self.cursor(Scan::prefix(prefix).reverse(true)).next().transpose()
     }
-
-    /// Whether no key begins with `prefix`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Tree::get`].
-    pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
-        let first = self.cursor(Scan::prefix(prefix).keys_only(true)).next();
-        Ok(first.transpose()?.is_none())
-    }
 }
 
 impl Cursor {

@@ -1,13 +1,17 @@
 //! The tree over its frames: descents, mutations, and the making of room.
 
+mod beyond;
+mod count;
 pub(crate) mod cursor;
 mod cut;
 mod get;
 mod merge;
+mod moving;
 #[cfg(test)]
 mod nested;
 pub(crate) mod outcome;
 mod path;
+mod prefix;
 mod pull;
 mod put;
 mod remove;
@@ -16,6 +20,7 @@ pub(crate) mod scan;
 mod sink;
 mod spare;
 mod split;
+mod under;
 pub(crate) mod verify;
 mod walker;
 

@@ -137,7 +137,7 @@ fn a_subtree_is_not_moved_between_two_frames_that_are_both_too_full_for_it() {
     let tree = empty_tree();
     {
         let root = writable_root(&tree);
-        let nature = |number, level| Nature { number, level, ascending: 0 };
+        let nature = |number, level| Nature { number, level, ascending: 0, longest: 0 };
         Edit::format(root.words(), nature(tree.root, 2), 1);
         let upper = tree.pool.new_frame(1).unwrap();
         let (left, right) = (tree.pool.new_frame(0).unwrap(), tree.pool.new_frame(0).unwrap());

@@ -87,3 +87,22 @@ pub enum Removed {
     /// The condition did not hold for the record of this version.
     Refused(Version),
 }
+
+/// What a rename does with keys that are in its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Existing {
+    /// The rename is refused.
+    #[default]
+    Refuse,
+    /// They are removed by the rename.
+    Replace,
+}
+
+/// What a rename did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renamed {
+    /// The keys have their new names; the rename has this version.
+    Renamed(Version),
+    /// The old and the new name are the same.
+    Unchanged,
+}

@@ -145,12 +145,3 @@ fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
         }
     }
 }
-
-/// The frames that a frame's crossings lead to.
-pub(super) fn crossing_targets(view: View<'_>) -> Vec<u32> {
-    let mut cells = Vec::new();
-    for (owner, _) in entries(view) {
-        crossings(view, owner, &mut cells);
-    }
-    cells.into_iter().map(|cell| cell.target.frame).collect()
-}

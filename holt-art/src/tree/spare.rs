@@ -3,7 +3,7 @@
 use super::run::Part;
 use crate::error::Error;
 use crate::frame::copy::{Placed, append, build, entries};
-use crate::frame::{Nature, Target, View};
+use crate::frame::{Target, View};
 use crate::pool::{Latched, Pool};
 
 /// Writes what stays of a split frame into its new slot; frees the frame when that is
@@ -59,7 +59,7 @@ impl Spare<'_> {
     pub(super) fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Latched<'_>) {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
-        let nature = Nature { number: fresh.number(), ..view.nature() };
+        let nature = view.nature().below(fresh.number());
         // Links first: where the frame is its own parent, the crossing to one part may be
         // in another part, and the copy has to lead to the new place.
         relink(parent, moved, &placed, fresh.number());

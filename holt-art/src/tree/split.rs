@@ -36,8 +36,13 @@ impl Tree {
     /// another writer has changed the frames meanwhile; the caller descends again.
     #[cold]
     pub(super) fn make_room(&self, key: Key<'_>) -> Result<(), Error> {
+        self.make_room_of(key, 0)
+    }
+
+    /// As [`Tree::make_room`], for at least `words` words.
+    pub(super) fn make_room_of(&self, key: Key<'_>, words: usize) -> Result<(), Error> {
         match self.descend_path(key)? {
-            Some(path) => self.make_room_at(&path, path.len() - 1, key, needed_for(key)),
+            Some(path) => self.make_room_at(&path, path.len() - 1, key, words.max(needed_for(key))),
             None => Ok(()),
         }
     }
@@ -110,7 +115,7 @@ impl Tree {
         };
         let view = root.view();
         let placed = [Placed { index: 0, root: view.entry(0).root }];
-        let below_nature = Nature { number: below.number(), ..nature };
+        let below_nature = nature.below(below.number());
         build(view, &placed, below.words(), below_nature, 0)
             .expect("a frame without its free blocks is not larger");
         let words = self.pool.slot_words(slot);
@@ -298,7 +303,7 @@ impl Tree {
             return Err(Error::Damaged { frame: frame.number() });
         };
         let (slot, fresh) = spare.into_slot_and_frame();
-        let nature = Nature { number: fresh.number(), ..view.nature() };
+        let nature = view.nature().below(fresh.number());
         build(view, &[Placed { index: 0, root }], fresh.words(), nature, 0)
             .expect("a part of a frame fits a frame");
         // The first word of what moved becomes the crossing. The counters are wrong then

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Tree;
 use crate::frame::Target;
 use crate::frame::check::{Outside, check};
 use crate::frame::copy::entries;
@@ -129,28 +128,5 @@ impl Pool {
                 fault(object, "it is referred to and does not exist".into());
             }
         }
-    }
-}
-
-impl Tree {
-    /// Number of records; cost by frames, not by records. Exact while nobody writes.
-    pub fn len(&self) -> u64 {
-        let mut seen = BTreeSet::new();
-        let mut pending = vec![self.root];
-        let mut keys = 0;
-        while let Some(number) = pending.pop() {
-            if !seen.insert(number) {
-                continue;
-            }
-            let Some(frame) = self.pool.latch_now(number) else { continue };
-            keys += entries(frame.view()).map(|(_, entry)| entry.keys as u64).sum::<u64>();
-            pending.extend(super::run::crossing_targets(frame.view()));
-        }
-        keys
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.is_prefix_empty(b"").unwrap_or(false)
     }
 }

@@ -1,0 +1,337 @@
+//! Operations on all keys that begin with a prefix: renaming, removing, and giving the
+//! room of what was removed back.
+
+use super::Tree;
+use super::outcome::{Existing, Renamed, Version};
+use super::under::Path;
+use crate::MAX_KEY;
+use crate::error::Error;
+use crate::frame::edit::Edit;
+use crate::frame::key::Key;
+use crate::frame::under::{Reach, content};
+use crate::pool::Moving;
+use crate::pool::gate::Pass;
+
+/// A subtree of at most this many words is freed at once when it is removed.
+const FREED_AT_ONCE: usize = 512;
+/// Frames and slots that a move may take: for each level of the paths it touches, what
+/// making room there takes, and a copy for an open cut.
+const PER_LEVEL: usize = 8;
+/// Those that it may take besides: for the subtree and a chain above it.
+const BESIDES: usize = 16;
+
+impl Tree {
+    /// Gives every key that begins with `from` a name that begins with `to` instead; what
+    /// follows stays, and so do values and versions. Whatever their number, the cost is that
+    /// of two descents and at most two copies of a frame.
+    ///
+    /// Prefixes are byte strings: `a/b` is also a prefix of `a/bc`, and `a/b/` of neither
+    /// `a/b` nor `a/bc`. The `trash` tree is in the same pool; what is replaced goes there,
+    /// to be [reclaimed](Tree::reclaim).
+    ///
+    /// `sequence` is called once, after everything that can fail, unless nothing changes.
+    /// Gets and lists beside it find the old names or the new ones.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::EmptyPrefix`] when one of the prefixes is empty.
+    /// * [`Error::KeyTooLong`] when a prefix, or a key that would result, is too long.
+    /// * [`Error::PrefixMissing`] when no key begins with `from`.
+    /// * [`Error::PrefixInside`] when `to` begins with `from` and goes on.
+    /// * [`Error::PrefixOccupied`] when another key begins with `to`, unless `existing` says
+    ///   that those are to be replaced.
+    /// * [`Error::PoolFull`].
+    ///
+    /// No key has changed when one is returned.
+    ///
+    /// # Examples
+    ///
+    /// See [`Art::rename_prefix`](crate::Art::rename_prefix).
+    pub fn rename_prefix(
+        &self,
+        _moving: &Moving<'_>,
+        from: &[u8],
+        to: &[u8],
+        existing: Existing,
+        trash: &Tree,
+        sequence: impl FnOnce() -> Version,
+    ) -> Result<Renamed, Error> {
+        if from.is_empty() || to.is_empty() {
+            return Err(Error::EmptyPrefix);
+        }
+        for prefix in [from, to] {
+            if prefix.len() > MAX_KEY {
+                return Err(Error::KeyTooLong { length: prefix.len() });
+            }
+        }
+        let (old, new) = (Key::new(from), Key::new(to));
+        let Some(source) = self.find_under(old)? else { return Err(Error::PrefixMissing) };
+        if from == to {
+            return Ok(Renamed::Unchanged);
+        }
+        if to.starts_with(from) {
+            return Err(Error::PrefixInside);
+        }
+        let longest = self.longest_after(&source, from.len(), to.len())?;
+        let within = from.starts_with(to);
+        let target = self.find_under(new)?;
+        let occupied = if within { forks_below(&source, to.len()) } else { target.is_some() };
+        if occupied && existing == Existing::Refuse {
+            return Err(Error::PrefixOccupied);
+        }
+        let levels = source.len() + target.map_or(0, |path| path.len());
+        self.require(levels, from.len().max(to.len()))?;
+        self.allow_length(longest)?;
+
+        if occupied || within {
+            self.shift_by_way_of(trash, old, new, occupied)?;
+        } else {
+            self.shift(old, self, new)?;
+        }
+        let version = sequence();
+        self.merge_below(old);
+        self.merge_below(new);
+        Ok(Renamed::Renamed(version))
+    }
+
+    /// Removes every key that begins with `prefix`, all of them for the empty one. Whatever
+    /// their number, the cost is that of a descent and at most one copy of a frame: they go
+    /// into the `trash` tree of the same pool, to be [reclaimed](Tree::reclaim).
+    ///
+    /// `sequence` is called once, after everything that can fail, unless there is no such
+    /// key; then `None` is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`] when the prefix is; [`Error::PoolFull`]. No key has changed then.
+    ///
+    /// # Examples
+    ///
+    /// See [`Art::remove_prefix`](crate::Art::remove_prefix).
+    pub fn remove_prefix(
+        &self,
+        _moving: &Moving<'_>,
+        prefix: &[u8],
+        trash: &Tree,
+        sequence: impl FnOnce() -> Version,
+    ) -> Result<Option<Version>, Error> {
+        if prefix.len() > MAX_KEY {
+            return Err(Error::KeyTooLong { length: prefix.len() });
+        }
+        let old = Key::new(prefix);
+        let Some(path) = self.find_under(old)? else { return Ok(None) };
+        let last = path.last().expect("a path is not empty");
+        let found = content(self.pool.view(last.seen), last.spot.at)
+            .ok_or(Error::Damaged { frame: last.frame })?;
+        self.require(path.len(), prefix.len())?;
+        if found.crossings.is_empty() && found.words <= FREED_AT_ONCE {
+            let mut blobs = Vec::new();
+            self.take_off_now(old, |number| blobs.push(number))?;
+            blobs.into_iter().for_each(|number| self.pool.free_blob(number));
+        } else {
+            let gone = trash.unused_name()?;
+            self.shift(old, trash, Key::new(&gone))?;
+        }
+        let version = sequence();
+        self.merge_below(old);
+        Ok(Some(version))
+    }
+
+    /// Frees a part of what is in this tree, a trash tree: up to `parts` subtrees of at most
+    /// a frame each. Returns whether something is left.
+    ///
+    /// This is an ordinary mutation of the pool, which may run beside others, but at one
+    /// place at a time for one trash tree. No key of any other tree changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`] when an open cut or snapshot needs a frame and there is no room
+    /// for a copy; what was freed before stays free.
+    pub fn reclaim(&self, _pass: &Pass<'_>, parts: usize) -> Result<bool, Error> {
+        let mut blobs = Vec::new();
+        for _ in 0..parts {
+            let Some(path) = self.path_first()? else { continue };
+            let last = path.last().expect("a path is not empty");
+            if last.spot.reach != Reach::Under || last.spot.at.is_null() {
+                return Ok(false);
+            }
+            let taken = self.take_off(&path, |number| blobs.push(number));
+            blobs.drain(..).for_each(|number| self.pool.free_blob(number));
+            taken?;
+        }
+        Ok(!self.is_empty())
+    }
+
+    /// Whether no key begins with `prefix`; every key begins with the empty one. The cost
+    /// follows the depth.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`].
+    pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        if prefix.len() > MAX_KEY {
+            return Ok(true);
+        }
+        let prefix = Key::new(prefix);
+        loop {
+            let seen = self.pool.moves.begin();
+            let path = self.path_under(prefix);
+            // A move in between may have hung what was read below another name.
+            if !self.pool.moves.unchanged(seen) {
+                continue;
+            }
+            if let Some(path) = path? {
+                return Ok(path.last().is_none_or(|step| step.spot.reach != Reach::Under));
+            }
+        }
+    }
+
+    /// Hangs what is below `from` below `to` in another tree (or this one) instead, or leaves
+    /// it where it is.
+    fn shift(&self, from: Key<'_>, other: &Tree, to: Key<'_>) -> Result<(), Error> {
+        other.hang(to, self, from)?;
+        if let Err(error) = self.take_off_now(from, |_| {}) {
+            // The frames of the new place have been made writable in this epoch, so this
+            // needs no room.
+            other.take_off_now(to, |_| {})?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Hangs what is below `old` below `new`, where a part of the old place or keys to be
+    /// replaced are still in the way: it waits in the trash tree until they are gone.
+    fn shift_by_way_of(
+        &self,
+        trash: &Tree,
+        old: Key<'_>,
+        new: Key<'_>,
+        occupied: bool,
+    ) -> Result<(), Error> {
+        let (aside, gone) = (trash.unused_name()?, trash.unused_name()?);
+        let (aside, gone) = (Key::new(&aside), Key::new(&gone));
+        self.shift(old, trash, aside)?;
+        if occupied && let Err(error) = self.shift(new, trash, gone) {
+            trash.shift(aside, self, old)?;
+            return Err(error);
+        }
+        if let Err(error) = trash.shift(aside, self, new) {
+            if occupied {
+                trash.shift(gone, self, new)?;
+            }
+            trash.shift(aside, self, old)?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The path to what is below `prefix`, if there is anything. For moves, beside which
+    /// nobody changes a frame: only a latch that a reader holds can be in the way.
+    fn find_under(&self, prefix: Key<'_>) -> Result<Option<Path>, Error> {
+        loop {
+            if let Some(path) = self.path_under(prefix)? {
+                let found = path.last().is_some_and(|step| step.spot.reach == Reach::Under);
+                return Ok(found.then_some(path));
+            }
+        }
+    }
+
+    /// A name below which there is nothing in this trash tree.
+    fn unused_name(&self) -> Result<[u8; 8], Error> {
+        loop {
+            let name = self.pool.next_name().to_be_bytes();
+            if self.find_under(Key::new(&name))?.is_none() {
+                return Ok(name);
+            }
+        }
+    }
+
+    /// Makes sure that a move over so many levels finds the frames and slots that it takes.
+    fn require(&self, levels: usize, longest: usize) -> Result<(), Error> {
+        let chains = longest / crate::frame::put::MAX_REST * 2;
+        self.pool.require(levels * PER_LEVEL + BESIDES + chains)
+    }
+
+    /// The bound on the length of keys when what is at the end of `source` gets a prefix of
+    /// `new` bytes instead of `old`.
+    fn longest_after(&self, source: &Path, old: usize, new: usize) -> Result<usize, Error> {
+        let bound = usize::from(self.longest());
+        if bound - old + new <= MAX_KEY {
+            return Ok(bound.max(bound - old + new));
+        }
+        // The bound is that of all keys, and it never shrinks: look at these.
+        let length = self.longest_below(source, old)? - old + new;
+        if length > MAX_KEY {
+            return Err(Error::KeyTooLong { length });
+        }
+        Ok(bound.max(length))
+    }
+
+    /// Length of the longest key at the end of `path`, which a prefix of `length` bytes led
+    /// to. Cost by keys.
+    fn longest_below(&self, path: &Path, length: usize) -> Result<usize, Error> {
+        let last = path.last().expect("a path is not empty");
+        let mut longest = length;
+        let mut pending = vec![(last.frame, last.spot.at, last.spot.from)];
+        while let Some((frame, root, depth)) = pending.pop() {
+            let damaged = Error::Damaged { frame };
+            let seen = self.pool.latch(frame).ok_or(Error::MissingFrame { frame })?.observe();
+            let found = content(self.pool.view(seen), root).ok_or(damaged)?;
+            if found.keys > 0 {
+                longest = longest.max(depth + found.longest);
+            }
+            for (target, further) in found.crossings {
+                let missing = Error::MissingFrame { frame: target.frame };
+                let seen = self.pool.latch(target.frame).ok_or(missing)?.observe();
+                let root = self.pool.view(seen).entry(usize::from(target.entry)).root;
+                pending.push((target.frame, root, depth + further));
+            }
+        }
+        Ok(longest)
+    }
+
+    /// No key of the tree is longer, in bytes.
+    fn longest(&self) -> u16 {
+        let latch = self.pool.latch(self.root).expect("a tree's root is in the table");
+        loop {
+            let seen = latch.observe();
+            let longest = self.pool.view(seen).longest();
+            if latch.validate(seen) {
+                return longest;
+            }
+        }
+    }
+
+    /// Raises the bound on the length of keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`] when an open cut or snapshot needs the root frame and there is no
+    /// room for a copy.
+    #[inline]
+    pub(super) fn allow_length(&self, length: usize) -> Result<(), Error> {
+        let missing = Error::MissingFrame { frame: self.root };
+        let Some(latch) = self.pool.latch(self.root) else { return Err(missing) };
+        let seen = latch.observe();
+        let enough = usize::from(self.pool.view(seen).longest()) >= length;
+        if enough && latch.validate(seen) { Ok(()) } else { self.raise_longest(length) }
+    }
+
+    #[cold]
+    fn raise_longest(&self, length: usize) -> Result<(), Error> {
+        let missing = Error::MissingFrame { frame: self.root };
+        let mut root = self.pool.latch_now(self.root).ok_or(missing)?;
+        let mut nature = root.view().nature();
+        if usize::from(nature.longest) < length {
+            root.writable()?;
+            nature.longest = u16::try_from(length).expect("no key is longer than MAX_KEY");
+            Edit::set_nature(root.words(), nature);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something hangs beside the path's end, below its first `length` bytes.
+fn forks_below(path: &Path, length: usize) -> bool {
+    path.iter().any(|step| step.spot.fork.is_some() && step.spot.fork_depth >= length)
+}
