@@ -20,22 +20,37 @@ use random::Random;
 const NAMES: [&str; 2] = ["left/a/", "right/deeper/b/"];
 const NEUTRAL: u8 = 2;
 
-fn key(name: usize, n: u64) -> Vec<u8> {
-    format!("{}sub-{:02}/file-{n:05}", NAMES[name], n % 13).into_bytes()
+/// One directory and what is done with it.
+#[derive(Clone, Copy)]
+struct Directory {
+    keys: u64,
+    /// Bytes by which each key is longer than it must be. Keys of tens of thousands of bytes
+    /// are chains of frames, of which a move touches only the first.
+    padding: usize,
+    moves: u64,
+}
+
+impl Directory {
+    fn key(self, name: usize, n: u64) -> Vec<u8> {
+        let mut key = format!("{}sub-{:02}/file-{n:05}", NAMES[name], n % 13).into_bytes();
+        key.resize(key.len() + self.padding, b'p');
+        key
+    }
 }
 
 /// A map with the directory under the first name and others beside it.
-fn map(keys: u64) -> Art {
+fn map(directory: Directory) -> Art {
     let map = Art::new().unwrap();
-    for n in 0..keys {
-        map.put(&key(0, n), &[NEUTRAL; 40]).unwrap();
+    for n in 0..directory.keys {
+        map.put(&directory.key(0, n), &[NEUTRAL; 40]).unwrap();
         map.put(format!("right/other-{n:05}").as_bytes(), b"beside").unwrap();
     }
     map
 }
 
-fn run(keys: u64, moves: u64, seed: u64) {
-    let map = map(keys);
+fn run(directory: Directory, seed: u64) {
+    let Directory { keys, moves, .. } = directory;
+    let map = map(directory);
     // Even while the directory stands still; the directory is at the name `state / 2 % 2`.
     let state = AtomicU64::new(0);
     let done = AtomicBool::new(false);
@@ -50,10 +65,10 @@ fn run(keys: u64, moves: u64, seed: u64) {
                 state.fetch_add(1, Ordering::SeqCst);
                 let some: Vec<u64> = (0..40).map(|_| random.below(keys)).collect();
                 for &n in &some {
-                    map.put(&key(to, n), &[to as u8; 40]).unwrap();
+                    map.put(&directory.key(to, n), &[to as u8; 40]).unwrap();
                 }
                 for &n in &some {
-                    map.put(&key(to, n), &[NEUTRAL; 40]).unwrap();
+                    map.put(&directory.key(to, n), &[NEUTRAL; 40]).unwrap();
                 }
             }
             done.store(true, Ordering::SeqCst);
@@ -66,7 +81,7 @@ fn run(keys: u64, moves: u64, seed: u64) {
                 while !done.load(Ordering::SeqCst) {
                     let (name, n) = (random.below(2) as usize, random.below(keys));
                     let before = state.load(Ordering::SeqCst);
-                    let found = map.tree().get_into(&key(name, n), &mut value).unwrap();
+                    let found = map.tree().get_into(&directory.key(name, n), &mut value).unwrap();
                     let after = state.load(Ordering::SeqCst);
                     if found.is_some() {
                         let sound = value.iter().all(|&byte| byte == value[0])
@@ -91,8 +106,10 @@ fn nobody_reads_a_value_under_the_wrong_name() {
     let given = std::env::var("HOLT_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or(11_000);
     println!("HOLT_TEST_SEED={seed}");
-    // In one frame, in a few, and in many.
-    for (keys, moves) in [(30, 3_000), (400, 2_000), (20_000, 1_000)] {
-        run(keys, moves, seed);
+    // In one frame, in a few, in many, and in chains of frames.
+    for (keys, padding, moves) in
+        [(30, 0, 3_000), (400, 0, 2_000), (20_000, 0, 1_000), (3, 60_000, 1_500)]
+    {
+        run(Directory { keys, padding, moves }, seed);
     }
 }
