@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use holt_art::{Art, Entry, Error, Existing, MAX_KEY, Put, Renamed, Scan, Version};
+use holt_art::{
+    Art, Cut, Entry, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan, Version,
+};
 use proptest::prelude::*;
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
@@ -113,11 +115,19 @@ fn rename(model: &mut Model, from: &[u8], to: &[u8], existing: Existing) -> Resu
     Ok(true)
 }
 
+fn is_full<T>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::PoolFull { .. }))
+}
+
+/// A put; a full pool changes nothing.
 fn put(map: &Art, model: &mut Model, key: Vec<u8>, value: Vec<u8>) {
-    let (Put::Inserted(version) | Put::Replaced(version)) = map.put(&key, &value).unwrap() else {
-        panic!("nothing was asked for that could be refused")
-    };
-    model.insert(key, (value, version));
+    match map.put(&key, &value) {
+        Ok(Put::Inserted(version) | Put::Replaced(version)) => {
+            model.insert(key, (value, version));
+        }
+        Err(Error::PoolFull { .. }) => {}
+        other => panic!("nothing was asked for that could be refused: {other:?}"),
+    }
 }
 
 fn compare(map: &Art, model: &Model) {
@@ -144,14 +154,16 @@ fn apply(map: &Art, model: &mut Model, op: Op) {
             }
         }
         Op::Remove(key) => {
-            map.remove(&key).unwrap();
-            model.remove(&key);
+            if !is_full(&map.remove(&key)) {
+                model.remove(&key);
+            }
         }
         Op::Rename(from, to, existing) => {
             let before = model.clone();
             let expected = rename(model, &from, &to, existing);
             let renamed = map.rename_prefix(&from, &to, existing);
             match expected {
+                Ok(true) if is_full(&renamed) => *model = before,
                 Ok(true) => assert!(matches!(renamed, Ok(Renamed::Renamed(_))), "{renamed:?}"),
                 Ok(false) => assert_eq!(renamed, Ok(Renamed::Unchanged)),
                 Err(error) => {
@@ -161,14 +173,18 @@ fn apply(map: &Art, model: &mut Model, op: Op) {
             }
         }
         Op::RemovePrefix(prefix) => {
-            let removed = below(model, &prefix);
-            assert_eq!(map.remove_prefix(&prefix).unwrap(), !removed.is_empty());
-            for key in removed {
-                model.remove(&key);
+            let expected = below(model, &prefix);
+            let removed = map.remove_prefix(&prefix);
+            if !is_full(&removed) {
+                assert_eq!(removed, Ok(!expected.is_empty()));
+                for key in expected {
+                    model.remove(&key);
+                }
             }
         }
         Op::Reclaim(parts) => {
-            map.reclaim(parts).unwrap();
+            let reclaimed = map.reclaim(parts);
+            assert!(reclaimed.is_ok() || is_full(&reclaimed), "{reclaimed:?}");
         }
         Op::IsEmpty(prefix) => {
             let empty = map.tree().is_prefix_empty(&prefix).unwrap();
@@ -198,6 +214,31 @@ proptest! {
             compare(&map, &model);
         }
         empty(&map);
+    }
+
+    /// In a pool with hardly any room, with cuts that take copies: what is refused has changed
+    /// nothing.
+    #[test]
+    fn a_full_pool_refuses_and_changes_nothing(
+        ops in prop::collection::vec((op(), 0u8..8), 1..60),
+        frames in 24u64..90,
+    ) {
+        let bytes = frames * Pool::FRAME_BYTES as u64;
+        let map = Art::with_options(PoolOptions::with_bytes(bytes, 1 << 20)).unwrap();
+        let pool = map.tree().pool();
+        let mut model = Model::new();
+        let mut cut = None;
+        for (op, turn) in ops {
+            match turn {
+                0 if cut.is_none() => cut = Some(pool.cut(&pool.close_gate()).unwrap()),
+                1 => cut.take().into_iter().for_each(Cut::commit),
+                2 => drop(cut.take()),
+                _ => {}
+            }
+            apply(&map, &mut model, op);
+            compare(&map, &model);
+        }
+        drop(cut);
     }
 }
 
