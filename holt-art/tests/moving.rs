@@ -63,7 +63,7 @@ fn run(directory: Directory, seed: u64) {
                 map.rename_prefix(NAMES[from].as_bytes(), NAMES[to].as_bytes(), Existing::Refuse)
                     .unwrap();
                 state.fetch_add(1, Ordering::SeqCst);
-                let some: Vec<u64> = (0..40).map(|_| random.below(keys)).collect();
+                let some: Vec<u64> = (0..keys.min(40)).map(|_| random.below(keys)).collect();
                 for &n in &some {
                     map.put(&directory.key(to, n), &[to as u8; 40]).unwrap();
                 }

@@ -358,3 +358,20 @@ fn an_overestimated_length_refuses_no_legal_rename() {
     assert_eq!(refused, Err(Error::KeyTooLong { length: MAX_KEY + 1 }));
     assert_eq!(map.len(), 20_000);
 }
+
+/// Every move to a longer name raises the bound, and moves back do not lower it.
+#[test]
+fn a_large_directory_moves_to_and_fro_for_ever() {
+    let map = Art::new().unwrap();
+    for n in 0..5_000 {
+        map.put(format!("a/{:02}/{n:05}", n % 50).as_bytes(), &[1; 60]).unwrap();
+    }
+    map.put(b"other", b"").unwrap();
+    let far = format!("{}/", "b".repeat(3_000));
+    for _ in 0..200 {
+        map.rename_prefix(b"a/", far.as_bytes(), Existing::Refuse).unwrap();
+        map.rename_prefix(far.as_bytes(), b"a/", Existing::Refuse).unwrap();
+    }
+    assert_eq!(map.verify(), []);
+    assert_eq!(map.len(), 5_001);
+}

@@ -8,7 +8,7 @@ use super::copy::{Pending, copy_subtree};
 use super::edit::{Edit, NoRoom};
 use super::leaf::{Leaf, MAX_SUFFIX, Shape, Value};
 use super::node::{MAX_PREFIX, Node};
-use super::{Loc, Ref, View};
+use super::{Ref, View};
 
 /// Most words by which a subtree grows when `before` bytes come in front of its root.
 pub(crate) fn growth(before: usize) -> usize {
@@ -111,7 +111,7 @@ pub(crate) fn give_subtree(edit: &mut Edit<'_>, root: Ref, blob: &mut impl FnMut
             if !node.value().is_null() {
                 pending.push(node.value());
             }
-            pending.extend(node.children().map(|(_, loc): (u8, Loc)| view.reference(loc)));
+            pending.extend((0..node.count()).map(|rank| view.reference(node.child_loc(rank))));
         }
         let words = item_words(view, item);
         edit.give(item.at(), words);

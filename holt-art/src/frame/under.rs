@@ -180,7 +180,8 @@ pub(crate) fn content(view: View<'_>, root: Ref) -> Option<Content> {
                 if !node.value().is_null() {
                     pending.push((node.value(), depth));
                 }
-                pending.extend(node.children().map(|(_, loc)| (view.reference(loc), depth + 1)));
+                let children = (0..node.count()).map(|rank| view.reference(node.child_loc(rank)));
+                pending.extend(children.map(|child| (child, depth + 1)));
             }
         }
     }

@@ -37,8 +37,8 @@ fn tally(view: View<'_>, root: Ref) -> Option<Tally> {
             }
             let node = Node::read(view, item);
             tally.keys += u64::from(!node.value().is_null());
-            for (_, loc) in node.children() {
-                let child = view.reference(loc);
+            for rank in 0..node.count() {
+                let child = view.reference(node.child_loc(rank));
                 if child.is_leaf() {
                     tally.keys += 1;
                 } else {

@@ -3,12 +3,13 @@
 
 use super::Tree;
 use super::outcome::{Existing, Renamed, Version};
-use super::under::Path;
+use super::under::{Path, Step};
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
-use crate::frame::under::{Reach, content};
+use crate::frame::under::{Content, Reach, content};
+use crate::frame::{Loc, Nature, Ref};
 use crate::pool::Moving;
 use crate::pool::gate::Pass;
 
@@ -72,7 +73,12 @@ impl Tree {
         if to.starts_with(from) {
             return Err(Error::PrefixInside);
         }
-        let longest = self.longest_after(&source, from.len(), to.len())?;
+        let last = source.last().expect("a path is not empty");
+        let found = content(self.pool.view(last.seen), last.spot.at)
+            .ok_or(Error::Damaged { frame: last.frame })?;
+        let longest = self.longest_after(last, &found, from.len(), to.len())?;
+        // Sparse frames matter where the records are, and there are few frames above those.
+        let alone = found.crossings.is_empty();
         let within = from.starts_with(to);
         let target = self.find_under(new)?;
         let occupied = if within { forks_below(&source, to.len()) } else { target.is_some() };
@@ -89,8 +95,10 @@ impl Tree {
             self.shift(old, self, new)?;
         }
         let version = sequence();
-        self.merge_below(old);
-        self.merge_below(new);
+        if alone {
+            self.merge_below(old);
+            self.merge_below(new);
+        }
         Ok(Renamed::Renamed(version))
     }
 
@@ -252,31 +260,49 @@ impl Tree {
         self.pool.require(levels * PER_LEVEL + BESIDES + chains)
     }
 
-    /// The bound on the length of keys when what is at the end of `source` gets a prefix of
-    /// `new` bytes instead of `old`.
-    fn longest_after(&self, source: &Path, old: usize, new: usize) -> Result<usize, Error> {
+    /// A bound on the length of keys that holds before and after what a path ended in, with
+    /// the content `found` in its last frame, gets a prefix of `new` bytes instead of `old`.
+    fn longest_after(
+        &self,
+        last: &Step,
+        found: &Content,
+        old: usize,
+        new: usize,
+    ) -> Result<usize, Error> {
         let bound = usize::from(self.longest());
-        if bound - old + new <= MAX_KEY {
-            return Ok(bound.max(bound - old + new));
+        if new <= old {
+            return Ok(bound);
         }
-        // The bound is that of all keys, and it never shrinks: look at these.
-        let length = self.longest_below(source, old)? - old + new;
-        if length > MAX_KEY {
-            return Err(Error::KeyTooLong { length });
+        let grown = |length: usize| match length - old + new {
+            length if length > MAX_KEY => Err(Error::KeyTooLong { length }),
+            length => Ok(length),
+        };
+        if found.crossings.is_empty() {
+            return Ok(bound.max(grown(last.spot.from + found.longest)?));
         }
-        Ok(bound.max(length))
+        if let Ok(length) = grown(bound) {
+            return Ok(bound.max(length));
+        }
+        // The bound is that of all keys, and each move to a longer name has raised it: look at
+        // the keys, all of them, so that it is a long time until the next look.
+        let length = grown(self.longest_below(last.frame, last.spot.at, last.spot.from)?)?;
+        let root = Loc::entry(0);
+        let latch = self.pool.latch(self.root).ok_or(Error::MissingFrame { frame: self.root })?;
+        let all =
+            self.longest_below(self.root, self.pool.view(latch.observe()).reference(root), 0)?;
+        let bound = length.max(all);
+        self.change_longest(|_| bound)?;
+        Ok(bound)
     }
 
-    /// Length of the longest key at the end of `path`, which a prefix of `length` bytes led
-    /// to. Cost by keys.
-    fn longest_below(&self, path: &Path, length: usize) -> Result<usize, Error> {
-        let last = path.last().expect("a path is not empty");
-        let mut longest = length;
-        let mut pending = vec![(last.frame, last.spot.at, last.spot.from)];
+    /// Length of the longest key below `root` in `frame`, to which `depth` bytes lead. Cost
+    /// by keys.
+    fn longest_below(&self, frame: u32, root: Ref, depth: usize) -> Result<usize, Error> {
+        let mut longest = 0;
+        let mut pending = vec![(frame, root, depth)];
         while let Some((frame, root, depth)) = pending.pop() {
-            let damaged = Error::Damaged { frame };
             let seen = self.pool.latch(frame).ok_or(Error::MissingFrame { frame })?.observe();
-            let found = content(self.pool.view(seen), root).ok_or(damaged)?;
+            let found = content(self.pool.view(seen), root).ok_or(Error::Damaged { frame })?;
             if found.keys > 0 {
                 longest = longest.max(depth + found.longest);
             }
@@ -319,13 +345,18 @@ impl Tree {
 
     #[cold]
     fn raise_longest(&self, length: usize) -> Result<(), Error> {
+        self.change_longest(|longest| longest.max(length))
+    }
+
+    fn change_longest(&self, change: impl FnOnce(usize) -> usize) -> Result<(), Error> {
         let missing = Error::MissingFrame { frame: self.root };
         let mut root = self.pool.latch_now(self.root).ok_or(missing)?;
-        let mut nature = root.view().nature();
-        if usize::from(nature.longest) < length {
+        let nature = root.view().nature();
+        let longest = change(usize::from(nature.longest));
+        let longest = u16::try_from(longest).expect("no key is longer than MAX_KEY");
+        if longest != nature.longest {
             root.writable()?;
-            nature.longest = u16::try_from(length).expect("no key is longer than MAX_KEY");
-            Edit::set_nature(root.words(), nature);
+            Edit::set_nature(root.words(), Nature { longest, ..nature });
         }
         Ok(())
     }
