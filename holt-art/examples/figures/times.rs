@@ -127,12 +127,14 @@ pub(crate) fn fill(shape: &str, count: usize) {
         }
         let stats = map.tree().pool().stats();
         println!(
-            "{shape}, {} keys, {:<7} load: fill {:.3}, {} frames, memory/payload {:.3}",
+            "{shape}, {} keys, {:<7} load: fill {:.3}, {} frames, memory/payload {:.3}, \
+             {:.2} crossings a get",
             set.len(),
             order(ordered),
             stats.fill(),
             stats.frames,
             (stats.frames * Pool::FRAME_BYTES as u64) as f64 / payload as f64,
+            map.tree().mean_crossings(),
         );
     }
 }
