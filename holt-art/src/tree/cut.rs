@@ -11,10 +11,16 @@ use crate::frame::{ENTRIES, FRAME_WORDS, Kind, Loc, Ref, View};
 const LIGHTER: usize = FRAME_WORDS / 64;
 
 /// What stays in a frame of ascending insertions fills it up to this.
-const FULL: usize = FRAME_WORDS * 97 / 100;
+pub(super) const FULL: usize = FRAME_WORDS * 99 / 100;
+/// Fewer words are not worth writing a neighbour anew for.
+const WORTH_MOVING: usize = FRAME_WORDS / 16;
+
+/// Where insertions come in ascending order, a subtree heavier than this is taken apart where
+/// they arrive, so that frames of the pieces can be filled up.
+pub(super) const FINE: usize = FRAME_WORDS / 8;
 
 /// Score from which insertions count as ascending.
-const ASCENDING: usize = 8;
+pub(super) const ASCENDING: usize = 8;
 
 /// The end of a run from which parts are given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +38,16 @@ pub(super) fn best_cut(
     kept: usize,
     live: usize,
     side: Side,
+    ascending: bool,
 ) -> Option<(usize, usize)> {
     let total: usize = ENTRIES + kept + parts.iter().map(|part| part.words + 1).sum::<usize>();
     let wanted = parts.iter().position(|part| part.wanted.is_some());
     let mut moved = 0;
     let mut best = None;
+    if ascending && side == Side::Before {
+        // What has come in order is left behind in full frames.
+        return fill_up(parts, live, wanted?).map(|count| (0, count));
+    }
     for count in 1..parts.len() + usize::from(kept > 0) {
         let index = if side == Side::Before { count - 1 } else { parts.len() - count };
         moved += parts[index].words + 1;
@@ -58,6 +69,16 @@ pub(super) fn best_cut(
         }
     }
     best
+}
+
+/// How many parts before the one where insertions arrive fill a frame with `live` words up.
+fn fill_up(parts: &[Part], live: usize, wanted: usize) -> Option<usize> {
+    let sums = parts[..wanted].iter().scan(live, |sum, part| {
+        *sum += part.words + 1;
+        Some(*sum)
+    });
+    let filled: Vec<usize> = sums.take_while(|&sum| sum <= FULL).collect();
+    (*filled.last()? >= live + WORTH_MOVING).then_some(filled.len())
 }
 
 /// How many parts stay when the others go to a fresh frame: half of the words, or, when

@@ -1,5 +1,6 @@
 //! Pulling up: heavy entries give their root nodes to the parent frame.
 
+use super::cut::{ASCENDING, FINE};
 use super::run::Part;
 use crate::frame::build::{Loose, item_words};
 use crate::frame::copy::{copy_subtree, measure};
@@ -32,7 +33,17 @@ pub(super) enum Pulled {
 
 /// Whether a part is to give its root node to the parent.
 pub(super) fn is_heavy(view: View<'_>, part: &Part) -> bool {
-    if part.words <= PULL_ABOVE || !part.root.is_inner() {
+    part.words > limit(view, part) && forks(view, part)
+}
+
+/// Words from which on a part is heavy.
+fn limit(view: View<'_>, part: &Part) -> usize {
+    let arriving = part.wanted.is_some() && view.counters().ascending >= ASCENDING;
+    if arriving { FINE } else { PULL_ABOVE }
+}
+
+fn forks(view: View<'_>, part: &Part) -> bool {
+    if !part.root.is_inner() {
         return false;
     }
     let node = Node::read(view, part.root);
@@ -50,13 +61,11 @@ pub(super) fn pull_up(
 ) -> Pulled {
     let mut pulled = Pulled::Nothing;
     loop {
-        let heaviest = parts.iter().enumerate().max_by_key(|(_, part)| part.words);
+        let heavy = parts.iter().enumerate().filter(|(_, part)| is_heavy(view, part));
+        let heaviest = heavy.max_by_key(|(_, part)| part.words);
         let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
             return pulled;
         };
-        if !is_heavy(view, &part) {
-            return pulled;
-        }
         let loose = Loose::read(view, part.root);
         let weights: Vec<usize> =
             loose.children().map(|(_, child)| measure(view, child).0).collect();
@@ -90,12 +99,13 @@ fn pull_node(
     key: Key<'_>,
 ) -> Vec<Part> {
     let room = "the parent's room was counted";
-    // The child that the key goes to, or would stand behind.
-    let wanted = part.wanted.map(|from| {
+    // The child that the key goes to. Without one, or where the key leaves the prefix, the
+    // place of the key is in the parent from now on.
+    let wanted = part.wanted.and_then(|from| {
         let from = from + loose.prefix().len();
         let byte = key.byte(from);
-        let rank = loose.children().take_while(|&(other, _)| Some(other) <= byte).count();
-        (rank.saturating_sub(1), from + 1)
+        let rank = loose.children().position(|(other, _)| Some(other) == byte)?;
+        Some((rank, from + 1))
     });
     let at = parent.take_for_good(loose.words()).expect(room);
     let children: Vec<(u8, Ref)> = loose.children().collect();

@@ -145,3 +145,24 @@ fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
         }
     }
 }
+
+/// Whether a crossing is below `root`.
+pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
+    let mut pending = vec![root];
+    while let Some(item) = pending.pop() {
+        if item.kind() == Kind::Crossing {
+            return true;
+        }
+        if item.is_inner() {
+            pending.extend(Node::read(view, item).children().map(|(_, loc)| view.reference(loc)));
+        }
+    }
+    false
+}
+
+/// Where the crossings below entry `owner` lead to, in key order.
+pub(super) fn entry_targets(view: View<'_>, owner: usize) -> Vec<Target> {
+    let mut cells = Vec::new();
+    crossings(view, owner, &mut cells);
+    cells.into_iter().map(|cell| cell.target).collect()
+}

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use super::Tree;
+use super::cut::{ASCENDING, FINE, FULL};
 use super::path::Step;
+use super::split::WORTH_SINKING;
 use crate::error::Error;
 use crate::frame::build::item_words;
 use crate::frame::copy::{Placed, append, build, entries};
 use crate::frame::node::Node;
-use crate::frame::{FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View};
+use crate::frame::{ENTRIES, FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View};
 use crate::pool::Latched;
 
 /// No frame is filled further than this by sinking.
@@ -29,6 +31,12 @@ struct Inline {
     root: Ref,
     words: usize,
 }
+
+/// A subtree of at most this many words is not worth the crossing and the entry.
+const TOO_SMALL: usize = 1;
+/// What fits no frame below gets a fresh one when it has at least this many words and
+/// nothing else makes room.
+const LAST_RESORT: usize = FRAME_WORDS / 8;
 
 impl Tree {
     /// Moves what it can out of the upper frame of `step` and returns how many words that
@@ -47,10 +55,32 @@ impl Tree {
         let slot = self.pool.take_slot()?;
         let mut freed = 0;
         let mut failure = None;
-        for (number, parts) in groups {
-            // What has been moved so far stays moved: each group is complete in itself.
-            match self.sink_group(&mut frame, number, &parts) {
-                Ok(words) => freed += words,
+        let mut largest: &[Inline] = &[];
+        for (&number, parts) in &groups {
+            // What has been moved so far stays moved: each move is complete in itself.
+            let moved = match self.sink_into(&mut frame, number, parts) {
+                Ok(moved) => moved,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            freed += words_freed(&parts[..moved]);
+            let rest = &parts[moved..];
+            if words_freed(rest) < WORTH_A_FRAME {
+                if words_freed(rest) > words_freed(largest) {
+                    largest = rest;
+                }
+                continue;
+            }
+            match self.sink_to_fresh(&mut frame, rest) {
+                Ok(moved) => freed += words_freed(&rest[..moved]),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if freed < WORTH_SINKING && words_freed(largest) >= LAST_RESORT {
+            match self.sink_to_fresh(&mut frame, largest) {
+                Ok(moved) => freed += words_freed(&largest[..moved]),
                 Err(error) => failure = Some(error),
             }
         }
@@ -69,40 +99,30 @@ impl Tree {
         Ok(Some(freed))
     }
 
-    /// Moves one group to frame `number`, or to a fresh frame; returns the words freed.
-    fn sink_group(
+    /// Moves as many of the parts as fit, from the first on, to frame `number`, which is
+    /// left alone when it is no frame of leaves or of the level below, or somebody else is at
+    /// it.
+    /// Returns how many moved.
+    fn sink_into(
         &self,
         frame: &mut Latched<'_>,
         number: u32,
         parts: &[Inline],
     ) -> Result<usize, Error> {
-        let words: usize = parts.iter().map(|part| part.words + 1).sum();
         let level = frame.view().nature().level.saturating_sub(1);
         // Only tried: the frame may have another parent.
-        let below = self
-            .pool
-            .latch(number)
-            .and_then(|latch| latch.try_observe())
-            .filter(|&seen| {
-                let view = self.pool.view(seen);
-                view.nature().level == level && view.counters().live + words <= LIMIT
-            })
-            .and_then(|seen| self.pool.latch_at(number, seen));
-        let (mut below, parts, new) = match below {
-            Some(below) => (below, parts, false),
-            None if words >= WORTH_A_FRAME => {
-                let parts = &parts[..fitting(parts)];
-                (self.pool.new_frame(level)?, parts, true)
-            }
-            None => return Ok(0),
+        let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
+            return Ok(0);
         };
-        let words: usize = parts.iter().map(|part| part.words + 1).sum();
-        if let Err(error) = frame.writable().and_then(|()| below.writable()) {
-            if new {
-                below.discard();
-            }
-            return Err(error);
+        let view = self.pool.view(seen);
+        let count = fitting(parts, view.counters().live + SPARE_ENTRIES, limit(frame));
+        if ![0, level].contains(&view.nature().level) || count == 0 {
+            return Ok(0);
         }
+        let Some(mut below) = self.pool.latch_at(number, seen) else { return Ok(0) };
+        frame.writable()?;
+        below.writable()?;
+        let parts = &parts[..count];
         let own: Vec<Placed> =
             entries(below.view()).map(|(index, e)| Placed { index, root: e.root }).collect();
         let mut taken: Vec<bool> = vec![false; FRAME_WORDS];
@@ -111,54 +131,84 @@ impl Tree {
         let placed: Vec<Placed> =
             free.zip(parts).map(|(index, part)| Placed { index, root: part.root }).collect();
         let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
+        let words: usize = parts.iter().map(|part| part.words).sum();
         let counters = below.view().counters();
-        let room = FRAME_WORDS - counters.used;
         let fits = "the room was counted";
-        if table <= counters.entries && words <= room {
+        if table <= counters.entries && counters.used + words <= FRAME_WORDS {
             append(frame.view(), &placed, below.words()).expect(fits);
         } else {
-            let slot = match self.pool.take_slot() {
-                Ok(slot) => slot,
-                Err(error) => {
-                    if new {
-                        below.discard();
-                    }
-                    return Err(error);
-                }
-            };
+            let slot = self.pool.take_slot()?;
             let target = self.pool.slot_words(slot);
-            let table = table + if new { 0 } else { SPARE_ENTRIES };
-            let nature = Nature { level, ..below.view().nature() };
-            build(below.view(), &own, target, nature, table).expect(fits);
+            build(below.view(), &own, target, below.view().nature(), table + SPARE_ENTRIES)
+                .expect(fits);
             append(frame.view(), &placed, target).expect(fits);
             below.leave_slot(slot);
         }
-        // The first word of each subtree becomes the crossing to where it is now. The
-        // frame's counters are wrong until it is rebuilt.
-        let edit = frame.edit(0);
-        for (part, place) in parts.iter().zip(&placed) {
-            let target = Target { frame: below.number(), entry: place.index as u16 };
-            edit.set(part.root.at(), target.pack());
-            edit.set_ref(part.loc, Ref::new(Kind::Crossing, part.root.at()));
-        }
-        Ok(words - parts.len())
+        link(frame, parts, &placed, number);
+        Ok(count)
+    }
+
+    /// Moves the parts, or as many of them as fit, from the first on, to a fresh frame.
+    /// Returns how many moved.
+    fn sink_to_fresh(&self, frame: &mut Latched<'_>, parts: &[Inline]) -> Result<usize, Error> {
+        // A single part always fits.
+        let count = fitting(parts, ENTRIES, limit(frame)).max(1);
+        let parts = &parts[..count];
+        frame.writable()?;
+        let nature = frame.view().nature();
+        // What has no crossings makes a frame of leaves, however high up it has grown. Were it
+        // called an upper frame, what is pulled out of it would crowd the frame above.
+        let below = self.pool.new_frame(0)?;
+        // Insertions that came in order go on to do so below.
+        let below_nature = Nature { ascending: nature.ascending, ..below.view().nature() };
+        let placed: Vec<Placed> = parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| Placed { index, root: part.root })
+            .collect();
+        build(frame.view(), &placed, below.words(), below_nature, 0).expect("the room was counted");
+        link(frame, parts, &placed, below.number());
+        Ok(count)
     }
 }
 
-/// How many of the parts a fresh frame is given. Small parts take an entry each there, so
-/// all that a frame held may be too much for another one; a single part always fits.
-fn fitting(parts: &[Inline]) -> usize {
-    let sums = parts.iter().scan(0, |sum, part| {
+/// The first word of each part becomes the crossing to where it is now. The frame's
+/// counters are wrong until it is rebuilt.
+fn link(frame: &Latched<'_>, parts: &[Inline], placed: &[Placed], below: u32) {
+    let edit = frame.edit(0);
+    for (part, place) in parts.iter().zip(placed) {
+        let target = Target { frame: below, entry: place.index as u16 };
+        edit.set(part.root.at(), target.pack());
+        edit.set_ref(part.loc, Ref::new(Kind::Crossing, part.root.at()));
+    }
+}
+
+/// Words that the frame has less when the parts have gone: all of theirs but a crossing each.
+fn words_freed(parts: &[Inline]) -> usize {
+    parts.iter().map(|part| part.words - 1).sum()
+}
+
+/// Up to which a frame is filled by what sinks from this one.
+fn limit(frame: &Latched<'_>) -> usize {
+    if frame.view().counters().ascending >= ASCENDING { FULL } else { LIMIT }
+}
+
+/// How many of the parts, from the first on, a frame with `live` words takes before it has
+/// more than `limit`. Each takes an entry there.
+fn fitting(parts: &[Inline], live: usize, limit: usize) -> usize {
+    let sums = parts.iter().scan(live, |sum, part| {
         *sum += part.words + 1;
         Some(*sum)
     });
-    sums.take_while(|&sum| sum <= LIMIT).count().max(1)
+    sums.take_while(|&sum| sum <= limit).count()
 }
 
 /// Collects the subtrees without crossings below `entry`, by the frame that stands beside
-/// them in key order. An entry without any crossing is left alone.
+/// them in key order. An entry without any crossing is left alone. Where insertions have come
+/// in ascending order, heavy subtrees are collected in pieces.
 fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>) {
     let weights = weigh(view, view.reference(Loc::entry(entry)));
+    let ascending = view.counters().ascending >= ASCENDING;
     let mut ahead: Vec<Inline> = Vec::new();
     let mut last = None;
     let mut pending = vec![Loc::entry(entry)];
@@ -173,11 +223,13 @@ fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>)
             continue;
         }
         match weights[item.at()] {
-            Weight::Mixed => {
-                let start = pending.len();
-                pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
-                pending[start..].reverse();
+            Weight::Inline(words)
+                if ascending && usize::from(words) > FINE && forks(view, item) =>
+            {
+                pend_children(view, item, &mut pending);
             }
+            Weight::Mixed => pend_children(view, item, &mut pending),
+            Weight::Inline(words) if usize::from(words) <= TOO_SMALL => {}
             Weight::Inline(words) => {
                 let part = Inline { loc, root: item, words: usize::from(words) };
                 match last {
@@ -187,6 +239,18 @@ fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>)
             }
         }
     }
+}
+
+/// Puts the children of a node on the stack, the first on top.
+fn pend_children(view: View<'_>, item: Ref, pending: &mut Vec<Loc>) {
+    let start = pending.len();
+    pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+    pending[start..].reverse();
+}
+
+/// Whether taking the node apart gives more than one piece.
+fn forks(view: View<'_>, item: Ref) -> bool {
+    item.is_inner() && Node::read(view, item).count() > 1
 }
 
 /// What hangs at a place in a frame.

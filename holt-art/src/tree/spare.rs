@@ -1,9 +1,9 @@
 //! Slots and a frame taken ahead of a change, and the moves that use them up.
 
-use super::run::Part;
+use super::run::{Part, leads_on};
 use crate::error::Error;
 use crate::frame::copy::{Placed, append, build, entries};
-use crate::frame::{Target, View};
+use crate::frame::{Nature, Target, View};
 use crate::pool::{Latched, Pool};
 
 /// Writes what stays of a split frame into its new slot; frees the frame when that is
@@ -59,7 +59,8 @@ impl Spare<'_> {
     pub(super) fn move_to_fresh(&mut self, view: View<'_>, moved: &[Part], parent: &Latched<'_>) {
         let fresh = self.fresh.take().expect("a frame was taken");
         let placed = place(moved, &[]);
-        let nature = view.nature().below(fresh.number());
+        let level = if has_crossings(view, moved) { view.nature().level } else { 0 };
+        let nature = Nature { level, ..view.nature().below(fresh.number()) };
         // Links first: where the frame is its own parent, the crossing to one part may be
         // in another part, and the copy has to lead to the new place.
         relink(parent, moved, &placed, fresh.number());
@@ -98,6 +99,11 @@ impl Drop for Spare<'_> {
             fresh.discard();
         }
     }
+}
+
+/// Whether a crossing is below one of the parts.
+fn has_crossings(view: View<'_>, parts: &[Part]) -> bool {
+    view.nature().level > 0 && parts.iter().any(|part| leads_on(view, part.root))
 }
 
 /// Gives each part a place in a table in which the places of `kept` are taken. The result

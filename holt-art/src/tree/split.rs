@@ -10,7 +10,7 @@
 //! not matter that other parents may own the rest.
 
 use super::Tree;
-use super::cut::{Side, best_cut, fresh_cut, lower_half};
+use super::cut::{ASCENDING, FULL, Side, best_cut, fresh_cut, lower_half};
 use super::path::Step;
 use super::pull::{Pulled, is_heavy, pull_up};
 use super::run::{Part, Run};
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::frame::copy::{Placed, build, entries};
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
-use crate::frame::{Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target};
+use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target};
 use crate::pool::Latched;
 
 /// A frame with at most this share of live words gains enough by compaction.
@@ -29,7 +29,7 @@ const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 82 / 100;
 /// No frame is filled further than this by moving entries into it.
 pub(super) const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// Sinking that frees less than this does not spare the split.
-const WORTH_SINKING: usize = FRAME_WORDS / 16;
+pub(super) const WORTH_SINKING: usize = FRAME_WORDS / 16;
 
 impl Tree {
     /// Makes room in the frame where the descent for `key` ends. May do nothing when
@@ -173,7 +173,16 @@ impl Tree {
             }
             return Ok(());
         }
-        let stays = match self.choose_neighbour(&run, step.frame, view.nature().level) {
+        if pulled == Pulled::Nodes
+            && view.counters().ascending >= ASCENDING
+            && run.parts.iter().all(|part| part.wanted.is_none())
+            && run.words() + run.kept_words + ENTRIES <= FRAME_WORDS
+        {
+            // The place of the key is in the parent now; what is left may stay.
+            settle(frame, &run.parts, &run.kept, Some(&parent), spare);
+            return Ok(());
+        }
+        let stays = match self.choose_neighbour(&run, view.nature()) {
             Some((side, count, neighbour)) => {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
@@ -258,29 +267,25 @@ impl Tree {
 
     /// The neighbour that evens the two frames out best, latched, the end of the run
     /// that it takes, and how many parts.
-    fn choose_neighbour(
-        &self,
-        run: &Run,
-        frame: u32,
-        level: u16,
-    ) -> Option<(Side, usize, Latched<'_>)> {
+    fn choose_neighbour(&self, run: &Run, nature: Nature) -> Option<(Side, usize, Latched<'_>)> {
+        let ascending = nature.ascending >= ASCENDING;
         let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
         for (side, number) in
-            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, level))
+            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, nature.level))
         {
-            let Some(number) = number.filter(|&number| number != frame) else { continue };
+            let Some(number) = number.filter(|&number| number != nature.number) else { continue };
             // Only tried: a neighbour may have another parent, whose holder may be
             // waiting for this frame.
             let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
                 continue;
             };
             let live = self.pool.view(seen).counters().live;
-            if self.pool.view(seen).nature().level != level || live > NEIGHBOUR_BELOW {
+            let limit = if ascending && side == Side::Before { FULL } else { NEIGHBOUR_BELOW };
+            if self.pool.view(seen).nature().level != nature.level || live > limit {
                 continue;
             }
-            let Some((uneven, count)) = best_cut(&run.parts, run.kept_words, live, side) else {
-                continue;
-            };
+            let cut = best_cut(&run.parts, run.kept_words, live, side, ascending);
+            let Some((uneven, count)) = cut else { continue };
             if best.as_ref().is_none_or(|&(least, ..)| uneven < least)
                 && let Some(mut neighbour) = self.pool.latch_at(number, seen)
                 && neighbour.writable().is_ok()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Tree;
 use crate::frame::Target;
 use crate::frame::check::{Outside, check};
 use crate::frame::copy::entries;
@@ -128,5 +129,37 @@ impl Pool {
                 fault(object, "it is referred to and does not exist".into());
             }
         }
+    }
+}
+
+impl Tree {
+    /// How many crossings lead from the root to a record, on average: each costs a get the
+    /// same again as the first frame. Cost by frames; exact while nobody writes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::Art;
+    /// let map = Art::new()?;
+    /// map.put(b"k", b"v")?;
+    /// assert_eq!(map.tree().mean_crossings(), 0.0);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn mean_crossings(&self) -> f64 {
+        let (mut keys, mut crossings) = (0u64, 0u64);
+        let mut seen = BTreeSet::from([(self.root, 0)]);
+        let mut pending = vec![(Target { frame: self.root, entry: 0 }, 0u64)];
+        while let Some((at, depth)) = pending.pop() {
+            let Some(frame) = self.pool.latch_now(at.frame) else { continue };
+            let below = frame.view().entry(usize::from(at.entry)).keys as u64;
+            keys += below;
+            crossings += below * depth;
+            for target in super::run::entry_targets(frame.view(), usize::from(at.entry)) {
+                if seen.insert((target.frame, target.entry)) {
+                    pending.push((target, depth + 1));
+                }
+            }
+        }
+        crossings as f64 / keys.max(1) as f64
     }
 }

@@ -1,0 +1,35 @@
+//! Time and memory of the tree for the key shapes that it is made for.
+//!
+//! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
+//!
+//! *what* is `times` (as without it), or, for figures that are the same in every run,
+//! `fill` (after a load) or `churn` (under lasting change); `puts` times puts alone, each the
+//! best of many loads. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
+//!
+//! Absolute times drift from run to run on shared machines: compare lines of one run.
+
+mod churn;
+mod shapes;
+mod times;
+
+fn main() {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let run = match arguments.first().map(String::as_str) {
+        Some("fill") => times::fill,
+        Some("churn") => churn::run,
+        Some("puts") => times::puts,
+        _ => times::run,
+    };
+    if matches!(arguments.first().map(String::as_str), Some("times" | "fill" | "churn" | "puts")) {
+        arguments.remove(0);
+    }
+    let mut arguments = arguments.into_iter();
+    let count = arguments.next().map_or(500_000, |text| text.parse().expect("a number of keys"));
+    let mut shapes: Vec<String> = arguments.collect();
+    if shapes.is_empty() {
+        shapes = ["objstore", "fs", "kv"].map(String::from).to_vec();
+    }
+    for shape in shapes {
+        run(&shape, count);
+    }
+}

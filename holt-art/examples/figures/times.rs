@@ -1,0 +1,173 @@
+//! Times of puts, gets and lists, and the fill after a load.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use holt_art::{Art, EntryRef, Pool, Scan};
+
+use crate::shapes::{Random, keys};
+
+fn time(label: &str, operations: usize, mut run: impl FnMut()) {
+    let start = Instant::now();
+    run();
+    let each = start.elapsed().as_nanos() as f64 / operations as f64;
+    println!("  {label:<24} {each:8.1} ns");
+}
+
+/// Dependent loads over as much memory as the tree takes: the floor of any descent.
+fn pointer_chase(bytes: usize) -> f64 {
+    let count = (bytes / 64).max(16);
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    Random(7).shuffle(&mut order);
+    let mut lines = vec![[0u32; 16]; count];
+    for pair in order.windows(2) {
+        lines[pair[0] as usize][0] = pair[1];
+    }
+    lines[order[count - 1] as usize][0] = order[0];
+    let steps = 2_000_000;
+    let mut at = 0u32;
+    let start = Instant::now();
+    for _ in 0..steps {
+        at = lines[at as usize][0];
+    }
+    black_box(at);
+    start.elapsed().as_nanos() as f64 / steps as f64
+}
+
+/// Prints times and the fill after a random and after an ordered load of a shape.
+pub(crate) fn run(shape: &str, count: usize) {
+    for ordered in [false, true] {
+        let (mut set, length) = load(shape, count, ordered);
+        let payload: usize = set.iter().map(|key| key.len() + length).sum();
+        println!("{shape}, {} keys, {} load", set.len(), order(ordered));
+        let map = Art::new().expect("address space");
+        let value = vec![0x5A; length];
+        time("put (new)", set.len(), || {
+            for key in &set {
+                black_box(map.put(key, &value).expect("memory"));
+            }
+        });
+        Random(43).shuffle(&mut set);
+        let rounds = (1_000_000 / set.len()).max(1);
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            time("get into a buffer", set.len() * rounds, || {
+                for _ in 0..rounds {
+                    for key in &set {
+                        let found = map.tree().get_into(black_box(key), &mut out);
+                        assert!(black_box(found).is_ok_and(|found| found.is_some()));
+                    }
+                }
+            });
+        }
+        time("get by closure", set.len() * rounds, || {
+            for _ in 0..rounds {
+                for key in &set {
+                    let found = map.tree().get(black_box(key), |value, _| value[0]);
+                    assert!(black_box(found).is_ok_and(|found| found.is_some()));
+                }
+            }
+        });
+        time("put (overwrite)", set.len(), || {
+            for key in &set {
+                black_box(map.put(key, &value).expect("memory"));
+            }
+        });
+        let mut visited = 0usize;
+        time("list, in place", set.len(), || {
+            let mut cursor = map.scan(Scan::all());
+            let _ = cursor.visit::<()>(|entry| {
+                if let EntryRef::Key { key, value, .. } = entry {
+                    visited += key.len() + value.len();
+                }
+                std::ops::ControlFlow::Continue(())
+            });
+        });
+        assert_eq!(visited, payload);
+        time("list, owned", set.len(), || {
+            for entry in map.scan(Scan::all()) {
+                black_box(entry.expect("sound"));
+            }
+        });
+        let stats = map.tree().pool().stats();
+        println!(
+            "  fill {:.3}, {} frames, memory/payload {:.3}, raw pointer chase {:.1} ns",
+            stats.fill(),
+            stats.frames,
+            (stats.frames * Pool::FRAME_BYTES as u64) as f64 / payload as f64,
+            pointer_chase((stats.frames * Pool::FRAME_BYTES as u64) as usize),
+        );
+    }
+}
+
+/// Keys of a shape in the order in which they are to be put.
+fn load(shape: &str, count: usize, ordered: bool) -> (Vec<Vec<u8>>, usize) {
+    let (mut set, length) = keys(shape, count);
+    if ordered {
+        set.sort();
+    } else {
+        Random(42).shuffle(&mut set);
+    }
+    (set, length)
+}
+
+fn order(ordered: bool) -> &'static str {
+    if ordered { "ordered" } else { "random" }
+}
+
+/// Prints only what is exact: the fill after a random and after an ordered load.
+pub(crate) fn fill(shape: &str, count: usize) {
+    for ordered in [false, true] {
+        let (set, length) = load(shape, count, ordered);
+        let payload: usize = set.iter().map(|key| key.len() + length).sum();
+        let map = Art::new().expect("address space");
+        let value = vec![0x5A; length];
+        for key in &set {
+            map.put(key, &value).expect("memory");
+        }
+        let stats = map.tree().pool().stats();
+        println!(
+            "{shape}, {} keys, {:<7} load: fill {:.3}, {} frames, memory/payload {:.3}, \
+             {:.2} crossings a get",
+            set.len(),
+            order(ordered),
+            stats.fill(),
+            stats.frames,
+            (stats.frames * Pool::FRAME_BYTES as u64) as f64 / payload as f64,
+            map.tree().mean_crossings(),
+        );
+    }
+}
+
+/// Loads are repeated until this many keys have been put.
+const PUTS: usize = 1_000_000;
+
+/// Prints the time of a put, each the best of many loads of a fresh tree.
+pub(crate) fn puts(shape: &str, count: usize) {
+    for ordered in [false, true] {
+        let (set, length) = load(shape, count, ordered);
+        let mut shuffled = set.clone();
+        Random(43).shuffle(&mut shuffled);
+        let (value, longer) = (vec![0x5A; length], vec![0x5A; length + 16]);
+        let mut best = [f64::MAX; 3];
+        for _ in 0..(PUTS / set.len()).max(3) {
+            let map = Art::new().expect("address space");
+            let passes = [(&set, &value), (&shuffled, &value), (&shuffled, &longer)];
+            for (best, (keys, value)) in best.iter_mut().zip(passes) {
+                let start = Instant::now();
+                for key in keys {
+                    black_box(map.put(key, value).expect("memory"));
+                }
+                let each = start.elapsed().as_nanos() as f64 / keys.len() as f64;
+                *best = best.min(each);
+            }
+        }
+        let [new, same, longer] = best;
+        println!(
+            "{shape}, {} keys, {:<7} load: put (new) {new:.1} ns, put (same size) {same:.1} ns, \
+             put (16 bytes longer) {longer:.1} ns",
+            set.len(),
+            order(ordered),
+        );
+    }
+}
