@@ -1,15 +1,16 @@
 //! Reading a tree as it was when a snapshot was taken.
 
+use super::count::tally;
 use super::get::{IntoVec, Local, Nothing, Take};
 use super::outcome::Version;
-use super::run::crossing_targets;
+use super::under::MAX_STILL;
 use crate::MAX_KEY;
 use crate::error::Error;
-use crate::frame::Loc;
-use crate::frame::copy::entries;
 use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
+use crate::frame::under::{Reach, walk_under};
 use crate::frame::walk::{End, walk};
+use crate::frame::{Loc, Ref, Target};
 use crate::pool::{FrameId, Snapshot};
 
 /// One tree of a [`Snapshot`], which it holds open. Cheap to clone.
@@ -91,7 +92,7 @@ impl SnapshotTree {
         let mut from = 0;
         // In a sound tree there are fewer crossings than frames; a cycle in a damaged one
         // ends here.
-        for _ in 0..=key.len() + 64 {
+        for _ in 0..=key.len() + MAX_STILL {
             let view = past.frame(number).ok_or(Error::MissingFrame { frame: number })?;
             let site = walk::<false>(view, loc, key, from);
             match site.end {
@@ -114,24 +115,72 @@ impl SnapshotTree {
         Err(Error::Damaged { frame: number })
     }
 
-    /// Number of records; cost by frames, not by records.
+    /// Number of records whose keys begin with `prefix`. Nodes are visited, records are not.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFrame`] when the tree is damaged.
-    pub fn len(&self) -> Result<u64, Error> {
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
+        let Some((frame, root)) = self.under(prefix)? else { return Ok(0) };
         let past = self.snapshot.past();
-        let mut seen = std::collections::BTreeSet::new();
-        let mut pending = vec![self.root];
-        let mut keys = 0;
-        while let Some(number) = pending.pop() {
-            if !seen.insert(number) {
-                continue;
+        let mut count = 0;
+        let mut pending = vec![(frame, root)];
+        while let Some((frame, root)) = pending.pop() {
+            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+            let found = tally(view, root).ok_or(Error::Damaged { frame })?;
+            count += found.keys;
+            for Target { frame, entry } in found.crossings {
+                let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+                pending.push((frame, view.entry(usize::from(entry)).root));
             }
-            let view = past.frame(number).ok_or(Error::MissingFrame { frame: number })?;
-            keys += entries(view).map(|(_, entry)| entry.keys as u64).sum::<u64>();
-            pending.extend(crossing_targets(view));
         }
-        Ok(keys)
+        Ok(count)
+    }
+
+    /// Number of records. As [`count`](Self::count) for the empty prefix, and zero for a
+    /// damaged tree.
+    pub fn len(&self) -> u64 {
+        self.count(b"").unwrap_or(0)
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.is_prefix_empty(b"").unwrap_or(false)
+    }
+
+    /// Whether no key begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        Ok(self.under(prefix)?.is_none())
+    }
+
+    /// The frame and the root of the subtree of all keys that begin with `prefix`.
+    fn under(&self, prefix: &[u8]) -> Result<Option<(u32, Ref)>, Error> {
+        if prefix.len() > MAX_KEY {
+            return Ok(None);
+        }
+        let past = self.snapshot.past();
+        let prefix = Key::new(prefix);
+        let mut frame = self.root;
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        for _ in 0..=prefix.len() + MAX_STILL {
+            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+            let spot = walk_under(view, loc, prefix, from);
+            match spot.reach {
+                Reach::Under => return Ok(Some((frame, spot.at))),
+                Reach::Nothing => return Ok(None),
+                Reach::Garbage => break,
+                Reach::Crossing(target) => {
+                    frame = target.frame;
+                    loc = Loc::entry(usize::from(target.entry));
+                    from = spot.from;
+                }
+            }
+        }
+        Err(Error::Damaged { frame })
     }
 }
