@@ -22,6 +22,7 @@ pub(crate) mod gate;
 mod kept;
 pub(crate) mod latch;
 mod latched;
+pub(crate) mod lists;
 pub(crate) mod moves;
 pub(crate) mod past;
 mod pins;
@@ -46,6 +47,7 @@ use gate::{Closed, Gate, Pass};
 use kept::Item;
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
+use lists::Lists;
 use moves::Moves;
 pub use moves::Moving;
 use pins::Pins;
@@ -123,6 +125,7 @@ pub struct Pool {
     pub(crate) blobs: Blobs,
     gate: Gate,
     pub(crate) moves: Moves,
+    pub(crate) lists: Lists,
     pins: Pins,
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
@@ -156,6 +159,7 @@ impl Pool {
             blobs: Blobs::new(options.blob_bytes)?,
             gate: Gate::new(),
             moves: Moves::new(),
+            lists: Lists::new(),
             pins: Pins::new(),
             names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32)),
@@ -176,12 +180,13 @@ impl Pool {
 
     /// Begins a *move*: until it is dropped, point reads wait, so that they see all of what
     /// is changed under it or nothing. For prefix operations, and for changes of several
-    /// keys with the pass of the closed gate.
+    /// keys with the pass of the closed gate. A list that has begun before goes on with what
+    /// there was; the images that it needs for that are kept until it ends.
     ///
     /// The thread must not read through a [`Tree`] or a cursor before the move has ended: it
     /// would wait for itself.
-    pub fn start_move<'c>(&'c self, _closed: &'c Closed<'_>) -> Moving<'c> {
-        self.moves.start()
+    pub fn start_move<'c>(&'c self, closed: &'c Closed<'_>) -> Moving<'c> {
+        self.lists.overtake(&self.moves, || self.pin(closed))
     }
 
     /// Makes a new, empty tree.

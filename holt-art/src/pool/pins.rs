@@ -45,6 +45,7 @@
 //! starts again.
 //!
 //! Checked by `tests/loom.rs`: `two_pins_each_keep_their_state`,
+//! `a_snapshot_is_the_state_under_the_closed_gate`,
 //! `a_pin_that_goes_while_a_writer_copies_leaks_nothing`.
 
 use super::latch::LatchRef;
