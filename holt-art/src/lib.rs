@@ -25,6 +25,7 @@
 //!   that optimistic readers validate.
 //! * **gate**: every mutation is inside it; closing it gives a moment without mutations.
 //! * **cut**: the state at such a moment, kept by copy-on-write for a checkpoint.
+//! * **snapshot**: the same for whoever wants to read it.
 //! * **sequencer**: the caller's function that gives a mutation its place in an order,
 //!   usually by reserving room in a log. It is called under the latch, so the order of
 //!   two mutations of one key is the order in which they were applied.
@@ -76,13 +77,16 @@ pub use error::Error;
 #[cfg(not(loom))]
 pub use map::Art;
 #[cfg(not(loom))]
-pub use pool::{Cut, FrameId, Moving, Pool, PoolOptions, PoolStats, gate::Closed, gate::Pass};
+pub use pool::{
+    Cut, FrameId, Moving, Pool, PoolOptions, PoolStats, Snapshot, gate::Closed, gate::Pass,
+};
 #[cfg(not(loom))]
 pub use tree::{
     Condition, Tree, Version,
     cursor::Cursor,
     outcome::{Existing, Put, Removed, Renamed},
     scan::{Entry, EntryRef, Scan},
+    snapshot::SnapshotTree,
     verify::Fault,
 };
 

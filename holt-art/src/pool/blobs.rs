@@ -33,11 +33,9 @@ struct Books {
     free_numbers: BTreeSet<u32>,
     /// Smallest blob number that has never been used; 0 is not given out.
     next_number: u32,
-    /// Blobs freed while an open cut still needs them.
-    deferred: Vec<u32>,
     /// Pages in use.
     pages: usize,
-    /// Blobs in use, deferred ones included.
+    /// Blobs in use, those kept for a pin included.
     blobs: usize,
 }
 
@@ -63,7 +61,6 @@ impl Blobs {
                 next_page: 0,
                 free_numbers: BTreeSet::new(),
                 next_number: 1,
-                deferred: Vec::new(),
                 pages: 0,
                 blobs: 0,
             }),
@@ -123,7 +120,11 @@ impl Blobs {
                 what: "its number is taken or out of range".into(),
             });
         }
-        self.fill(number, value, epoch)
+        let loaded = self.fill(number, value, epoch);
+        if loaded.is_err() {
+            lock(&self.books).free_numbers.insert(number);
+        }
+        loaded
     }
 
     fn fill(&self, number: u32, value: &[u8], epoch: u64) -> Result<(), Error> {
@@ -212,27 +213,10 @@ impl Blobs {
         self.entry(number).map_or(0, |entry| entry[1].load(Ordering::Relaxed))
     }
 
-    /// Frees a blob; when a cut still needs it, as soon as that is over. The question is
-    /// asked under the lock: a cut says that it is over before it releases what was
-    /// deferred, so nothing is deferred behind its back.
-    pub(crate) fn free(&self, number: u32, needed_by_cut: impl FnOnce() -> bool) {
+    /// Frees a blob that nobody needs any more.
+    pub(crate) fn release(&self, number: u32) {
         let mut books = lock(&self.books);
-        if needed_by_cut() {
-            books.deferred.push(number);
-        } else {
-            self.release(&mut books, number);
-        }
-    }
-
-    /// Frees what was kept for a cut that is over.
-    pub(crate) fn release_deferred(&self) {
-        let mut books = lock(&self.books);
-        for number in std::mem::take(&mut books.deferred) {
-            self.release(&mut books, number);
-        }
-    }
-
-    fn release(&self, books: &mut Books, number: u32) {
+        let books = &mut *books;
         let entry = self.table.slot(number as usize);
         let place = entry[0].load(Ordering::Relaxed);
         // No pages: no blob. An optimistic reader then starts again.
@@ -262,27 +246,47 @@ impl Blobs {
         books.free_numbers.insert(number);
     }
 
-    /// All blobs that exist, deferred ones included.
+    /// All blobs that exist, those kept for a pin included.
     pub(crate) fn numbers(&self) -> Vec<u32> {
         let books = lock(&self.books);
         (1..books.next_number).filter(|number| !books.free_numbers.contains(number)).collect()
-    }
-
-    /// Whether there is a blob of that number.
-    pub(crate) fn exists(&self, number: u32) -> bool {
-        let books = lock(&self.books);
-        number != 0 && number < books.next_number && !books.free_numbers.contains(&number)
-    }
-
-    /// Blobs kept only for a cut.
-    pub(crate) fn deferred(&self) -> Vec<u32> {
-        lock(&self.books).deferred.clone()
     }
 
     /// Pages and blobs in use.
     pub(crate) fn used(&self) -> (usize, usize) {
         let books = lock(&self.books);
         (books.pages, books.blobs)
+    }
+
+    /// What does not add up: every page that was ever used has to be part of one blob or of
+    /// one free run.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let books = lock(&self.books);
+        let mut runs: Vec<(u32, u32)> = books.runs.iter().map(|(&at, &n)| (at, n)).collect();
+        let (mut blobs, mut pages) = (0, 0);
+        for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
+            // Relaxed: nobody writes meanwhile.
+            let place = self.table.slot(number as usize)[0].load(Ordering::Relaxed);
+            let (first, count) = (place as u32, (place >> 32) as u32);
+            if count == 0 {
+                return Err(format!("blob {number} is in use and has no pages"));
+            }
+            blobs += 1;
+            pages += count as usize;
+            runs.push((first, count));
+        }
+        if (pages, blobs) != (books.pages, books.blobs) {
+            return Err(format!("{blobs} blobs have {pages} pages; {books:?}"));
+        }
+        runs.sort_unstable();
+        let end = runs.iter().try_fold(0, |end, &(at, n)| (at == end).then_some(at + n));
+        if end != Some(books.next_page) {
+            return Err(format!(
+                "pages are lost or used twice: {runs:?} up to {}",
+                books.next_page
+            ));
+        }
+        Ok(())
     }
 
     fn full(&self) -> Error {

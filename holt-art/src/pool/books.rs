@@ -1,24 +1,8 @@
 //! Who owns which slot and which frame number: the slow-path bookkeeping of the pool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// A frame as it was at a cut, kept because a writer has changed the live frame since.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Preserved {
-    /// Epoch in which the image was last changed.
-    pub(crate) since: u64,
-    /// Epoch in which the live frame left it behind.
-    pub(crate) until: u64,
-    /// Slot that holds the image.
-    pub(crate) slot: u32,
-}
-
-impl Preserved {
-    /// Whether this is what the frame looked like at the cut of `epoch`.
-    pub(crate) fn belongs_to(&self, epoch: u64) -> bool {
-        self.since <= epoch && epoch < self.until
-    }
-}
+use super::kept::Kept;
 
 /// See the module's documentation. Guarded by the pool's mutex.
 #[derive(Debug)]
@@ -30,8 +14,8 @@ pub(crate) struct Books {
     free_frames: BTreeSet<u32>,
     /// Smallest frame number that has never been used; 0 is not given out.
     next_frame: u32,
-    /// Images that the cut still needs, by frame number.
-    pub(crate) preserved: BTreeMap<u32, Vec<Preserved>>,
+    /// What lives on for pins only.
+    pub(crate) kept: Kept,
     /// Objects freed and the epoch in which that happened, until a cut that knows is committed.
     pub(crate) gone: Vec<(u64, u64)>,
     /// The epoch of the cut that is open, if one is.
@@ -46,7 +30,7 @@ impl Books {
             slots,
             free_frames: BTreeSet::new(),
             next_frame: 1,
-            preserved: BTreeMap::new(),
+            kept: Kept::default(),
             gone: Vec::new(),
             cut: None,
         }
@@ -117,22 +101,18 @@ impl Books {
         self.next_frame as usize - 1 - self.free_frames.len()
     }
 
-    /// Frees the images that no open cut needs.
-    pub(crate) fn release_preserved(&mut self) {
-        let cut = self.cut;
-        let mut freed = Vec::new();
-        self.preserved.retain(|_, images| {
-            images.retain(|image| {
-                let needed = cut.is_some_and(|epoch| image.belongs_to(epoch));
-                if !needed {
-                    freed.push(image.slot);
-                }
-                needed
-            });
-            !images.is_empty()
-        });
-        for slot in freed {
-            self.give_slot(slot);
-        }
+    /// Slots that are free, of those that have been used.
+    pub(crate) fn free_slots(&self) -> &[u32] {
+        &self.free_slots
+    }
+
+    /// Whether no frame has this number.
+    pub(crate) fn is_free(&self, frame: u32) -> bool {
+        self.free_frames.contains(&frame)
+    }
+
+    /// One more than the largest slot that has ever been used.
+    pub(crate) fn slot_limit(&self) -> u32 {
+        self.next_slot
     }
 }

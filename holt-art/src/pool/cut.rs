@@ -1,5 +1,6 @@
 //! A cut: the pool as it was at one moment, for a checkpoint to write out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Pool;
@@ -35,11 +36,9 @@ impl Pool {
         if books.cut.is_some() {
             return Err(Error::CutOpen);
         }
-        let epoch = self.epoch();
+        let epoch = self.pins.advance();
         books.cut = Some(epoch);
-        // Relaxed, both: published to mutations by the opening of the gate.
-        self.cut.store(epoch, Ordering::Relaxed);
-        self.epoch.store(epoch + 1, Ordering::Relaxed);
+        self.add_pin(&mut books, epoch, Some(self.pins.committed()));
         drop(books);
         Ok(Cut { pool: Arc::clone(self), epoch, committed: false })
     }
@@ -63,17 +62,22 @@ impl Cut {
             .map(u64::from)
             .collect();
         let books = lock(&pool.books);
-        for (&number, images) in &books.preserved {
-            if images.iter().any(|image| image.belongs_to(self.epoch) && image.since > floor) {
-                dirty.push(u64::from(number));
-            }
-        }
+        let images = books.kept.images_at(self.epoch).filter(|&(_, since)| since > floor);
+        dirty.extend(images.map(|(number, _)| u64::from(number)));
+        // Freed before the cut and kept for somebody else. Collected before the blobs are
+        // looked at: what is let go meanwhile is not taken for a part of the cut.
+        let dead: BTreeSet<u32> = books
+            .kept
+            .blobs()
+            .filter(|&(_, until)| until <= self.epoch)
+            .map(|(number, _)| number)
+            .collect();
         drop(books);
         dirty.sort_unstable();
         dirty.dedup();
         let of_cut = |&number: &u32| {
             let birth = pool.blobs.birth(number);
-            birth != UNBORN && birth > floor && birth <= self.epoch
+            birth != UNBORN && birth > floor && birth <= self.epoch && !dead.contains(&number)
         };
         dirty.extend(
             pool.blobs.numbers().into_iter().filter(of_cut).map(|n| BLOB_OBJECT | u64::from(n)),
@@ -124,14 +128,11 @@ impl Cut {
             }
         }
         let books = lock(&self.pool.books);
-        let image = books
-            .preserved
-            .get(&number)
-            .and_then(|images| images.iter().find(|image| image.belongs_to(self.epoch)).copied());
+        let slot = books.kept.image(number, self.epoch);
         drop(books);
         // The slot stays as it is until the cut is over, and only this cut ends it.
-        let image = image.ok_or_else(unknown)?;
-        copy(View::new(self.pool.slot_words(image.slot)), out);
+        let slot = slot.ok_or_else(unknown)?;
+        copy(View::new(self.pool.slot_words(slot)), out);
         Ok(())
     }
 
@@ -142,28 +143,19 @@ impl Cut {
 
     /// The epoch of the last committed cut.
     fn floor(&self) -> u64 {
-        // Relaxed: only the owner of a cut changes it.
-        self.pool.committed.load(Ordering::Relaxed)
+        self.pool.pins.committed()
     }
 }
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        let pool = &self.pool;
+        let mut books = lock(&self.pool.books);
         if self.committed {
-            // Relaxed: a mutation that still sees the old value preserves an image that
-            // nobody needs; the next cut to end releases it.
-            pool.committed.store(self.epoch, Ordering::Relaxed);
-        }
-        // Relaxed: as above.
-        pool.cut.store(0, Ordering::Relaxed);
-        pool.blobs.release_deferred();
-        let mut books = lock(&pool.books);
-        if self.committed {
+            self.pool.pins.commit(self.epoch);
             books.gone.retain(|&(_, epoch)| epoch > self.epoch);
         }
         books.cut = None;
-        books.release_preserved();
+        self.pool.drop_pin(books, self.epoch);
     }
 }
 

@@ -91,6 +91,14 @@ impl LatchRef<'_> {
         (word & LATCHED == 0).then_some(Observed(word))
     }
 
+    /// The slot in which the frame is, or was when whoever holds the latch now took it.
+    #[inline]
+    pub(crate) fn slot(self) -> u32 {
+        // Acquire: edge 1. A compare-and-swap that latched the frame carries the release of
+        // the holder before on.
+        Observed(self.0.load(Ordering::Acquire)).slot()
+    }
+
     #[cold]
     fn observe_slow(self) -> Observed {
         let mut spins = 0;

@@ -1,7 +1,7 @@
 //! A frame whose latch is held: the only way to change it.
 
 use super::Pool;
-use super::books::Preserved;
+use super::kept::Item;
 use super::latch::{LatchRef, NO_SLOT, Observed};
 use crate::error::Error;
 use crate::frame::edit::Edit;
@@ -33,7 +33,7 @@ impl<'p> Latched<'p> {
             return Err(pool.full());
         };
         let seen = pool.latch(number).expect("the books give numbers of the table").acquire();
-        // Release: partner of the acquire in `Cut`'s scan of the table.
+        // Release: partner of the acquires in `Cut` and `pins::slot_at`.
         pool.epoch_of(number).store(pool.epoch(), Ordering::Release);
         let nature = Nature { number, level, ascending: 0, longest: 0 };
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
@@ -66,16 +66,19 @@ impl<'p> Latched<'p> {
         Edit::new(self.words(), entry)
     }
 
-    /// The epoch of the image that an open cut needs before the frame may change.
-    fn needed_by_cut(&self) -> Option<u64> {
+    /// Epoch of the frame's last change.
+    #[inline]
+    fn since(&self) -> u64 {
         // Acquire: sees what the last writer of the frame stored there.
-        let since = self.pool.epoch_of(self.number).load(Ordering::Acquire);
-        let epoch = self.pool.epoch();
-        (since != epoch && self.pool.cut_needs(since)).then_some(since)
+        self.pool.epoch_of(self.number).load(Ordering::Acquire)
     }
 
-    /// Makes sure that the frame may be changed: when an open cut needs it as it is,
-    /// the live frame moves to a new slot and the old one stays as the preserved image.
+    /// The image that the frame leaves behind when it changes now.
+    fn image(&self) -> Item {
+        Item { number: self.number, slot: self.slot, since: self.since(), until: self.pool.epoch() }
+    }
+
+    /// Makes sure that the frame may be changed: when a pin needs it as it is, the live frame moves to a new slot and the old one stays as the preserved image.
     ///
     /// # Errors
     ///
@@ -85,7 +88,7 @@ impl<'p> Latched<'p> {
         if self.changed {
             return Ok(());
         }
-        if self.needed_by_cut().is_some() {
+        if self.pool.pins.need(self.since()) {
             let slot = self.pool.take_slot()?;
             self.view().copy_to(self.pool.words(slot));
             self.leave_slot(slot);
@@ -97,25 +100,22 @@ impl<'p> Latched<'p> {
 
     fn mark_changed(&mut self) {
         self.changed = true;
-        // Release: whoever sees this epoch in the table also finds the preserved image.
+        // Release: pool::pins, edge 3. Whoever sees this epoch also finds the image.
         self.pool.epoch_of(self.number).store(self.pool.epoch(), Ordering::Release);
     }
 
     /// Moves the frame to `slot`, which holds its new content already. The old slot is
-    /// preserved for an open cut, or free.
+    /// kept for a pin, or free.
     pub(crate) fn leave_slot(&mut self, slot: u32) {
-        let old = std::mem::replace(&mut self.slot, slot);
-        let since = self.needed_by_cut();
+        let image = self.image();
+        self.slot = slot;
         let mut books = lock(&self.pool.books);
-        match since {
-            Some(since) => {
-                let until = self.pool.epoch();
-                let image = Preserved { since, until, slot: old };
-                books.preserved.entry(self.number).or_default().push(image);
-            }
+        // Whoever finds the frame changed has to find its image (pool::pins, edge 3), so it is
+        // entered before the epoch is stored.
+        if !books.kept.keep(image) {
             // Readers may still look at the old slot. The latch is held, so they fail
             // validation whatever they find there.
-            None => books.give_slot(old),
+            books.give_slot(image.slot);
         }
         drop(books);
         self.mark_changed();
@@ -133,24 +133,20 @@ impl<'p> Latched<'p> {
 
     /// Frees the frame: its number and its slot.
     pub(crate) fn free(mut self) {
-        let (slot, number, epoch) = (self.slot, self.number, self.pool.epoch());
-        let since = self.needed_by_cut();
-        if let Some(since) = since {
-            // Before the epoch is stored and the latch given back, as in `leave_slot`: an
-            // open cut that finds the frame gone has to find its image.
-            let image = Preserved { since, until: epoch, slot };
-            lock(&self.pool.books).preserved.entry(number).or_default().push(image);
-        }
+        let image = self.image();
+        // Before the epoch is stored and the latch given back, as in `leave_slot`: whoever
+        // finds the frame gone has to find its image.
+        let kept = lock(&self.pool.books).kept.keep(image);
         self.slot = NO_SLOT;
         self.mark_changed();
         let pool = self.pool;
         drop(self);
         let mut books = lock(&pool.books);
-        if since.is_none() {
-            books.give_slot(slot);
+        if !kept {
+            books.give_slot(image.slot);
         }
-        books.gone.push((u64::from(number), epoch));
-        books.give_frame(number);
+        books.gone.push((u64::from(image.number), image.until));
+        books.give_frame(image.number);
     }
 }
 

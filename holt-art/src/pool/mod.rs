@@ -7,23 +7,30 @@
 //!
 //! # Epochs
 //!
-//! The pool's epoch advances at each cut, under the closed gate, so a mutation sees one
-//! epoch from its beginning to its end. A frame is *dirty* when its epoch is later than
-//! that of the last committed cut. The first writer that touches a dirty frame of an
-//! open cut moves the live frame to another slot and leaves the old slot as the
-//! preserved image; a cut that is given up needs no bookkeeping, because its frames are
-//! simply still dirty.
+//! The pool's epoch advances under the closed gate with each cut, snapshot, and move that
+//! overtakes a cursor, so a mutation sees one epoch from its beginning to its end. A frame
+//! is *dirty* when its epoch is later than that of the last committed cut. The first writer
+//! that touches a frame as a pinned epoch has it moves the live frame to another slot and
+//! leaves the old slot as the preserved image (see [`pins`], [`kept`]); a cut that is given up
+//! needs no bookkeeping, because its frames are simply still dirty.
 
+mod audit;
 pub(crate) mod blobs;
 mod books;
 mod cut;
 pub(crate) mod gate;
+mod kept;
 pub(crate) mod latch;
 mod latched;
+pub(crate) mod lists;
 pub(crate) mod moves;
+pub(crate) mod past;
+mod pins;
+pub(crate) mod snapshot;
 mod stats;
 
 pub use cut::Cut;
+pub use snapshot::Snapshot;
 pub use stats::PoolStats;
 
 use std::sync::Arc;
@@ -37,10 +44,13 @@ use crate::tree::Tree;
 use blobs::{BLOB_OBJECT, Blobs};
 use books::Books;
 use gate::{Closed, Gate, Pass};
+use kept::Item;
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
+use lists::Lists;
 use moves::Moves;
 pub use moves::Moving;
+use pins::Pins;
 
 /// Attempts at a latch before somebody who holds another one gives up.
 const SOON: u32 = 256;
@@ -115,13 +125,8 @@ pub struct Pool {
     pub(crate) blobs: Blobs,
     gate: Gate,
     pub(crate) moves: Moves,
-    /// The current epoch; written under the closed gate, read inside it.
-    epoch: AtomicU64,
-    /// Epoch of the open cut, 0 without one; written under the closed gate when the cut
-    /// is taken and at any time when it ends.
-    cut: AtomicU64,
-    /// Epoch of the last committed cut; written when a cut is committed.
-    committed: AtomicU64,
+    pub(crate) lists: Lists,
+    pins: Pins,
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
     books: Mutex<Books>,
@@ -154,9 +159,8 @@ impl Pool {
             blobs: Blobs::new(options.blob_bytes)?,
             gate: Gate::new(),
             moves: Moves::new(),
-            epoch: AtomicU64::new(1),
-            cut: AtomicU64::new(0),
-            committed: AtomicU64::new(0),
+            lists: Lists::new(),
+            pins: Pins::new(),
             names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32)),
         }))
@@ -176,12 +180,13 @@ impl Pool {
 
     /// Begins a *move*: until it is dropped, point reads wait, so that they see all of what
     /// is changed under it or nothing. For prefix operations, and for changes of several
-    /// keys with the pass of the closed gate.
+    /// keys with the pass of the closed gate. A list that has begun before goes on with what
+    /// there was; the images that it needs for that are kept until it ends.
     ///
     /// The thread must not read through a [`Tree`] or a cursor before the move has ended: it
     /// would wait for itself.
-    pub fn start_move<'c>(&'c self, _closed: &'c Closed<'_>) -> Moving<'c> {
-        self.moves.start()
+    pub fn start_move<'c>(&'c self, closed: &'c Closed<'_>) -> Moving<'c> {
+        self.lists.overtake(&self.moves, || self.pin(closed))
     }
 
     /// Makes a new, empty tree.
@@ -381,25 +386,21 @@ impl Pool {
 
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
-        // Relaxed: changes only under the closed gate, whose opening publishes it.
-        self.epoch.load(Ordering::Relaxed)
+        self.pins.epoch()
     }
 
-    /// Whether an open cut needs what was last changed in the epoch `since`.
-    #[inline]
-    pub(crate) fn cut_needs(&self, since: u64) -> bool {
-        // Relaxed: set under the closed gate; when it is cleared meanwhile, one image too
-        // many is preserved, and released with the next cut.
-        let cut = self.cut.load(Ordering::Relaxed);
-        cut != 0 && since <= cut && since > self.committed.load(Ordering::Relaxed)
-    }
-
-    /// Frees a blob that no frame refers to any more. To be called inside the gate.
+    /// Frees a blob that no frame refers to any more; when a pin needs it, as soon as the
+    /// last one that does is gone. To be called inside the gate.
     pub(crate) fn free_blob(&self, number: u32) {
-        let birth = self.blobs.birth(number);
-        if birth != blobs::UNBORN {
-            lock(&self.books).gone.push((BLOB_OBJECT | u64::from(number), self.epoch()));
+        let since = self.blobs.birth(number);
+        if since != blobs::UNBORN {
+            let until = self.epoch();
+            let mut books = lock(&self.books);
+            books.gone.push((BLOB_OBJECT | u64::from(number), until));
+            if books.kept.keep(Item { number, slot: 0, since, until }) {
+                return;
+            }
         }
-        self.blobs.free(number, || birth != blobs::UNBORN && self.cut_needs(birth));
+        self.blobs.release(number);
     }
 }

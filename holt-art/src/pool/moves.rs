@@ -39,7 +39,7 @@ use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 pub(crate) struct Moves(CachePadded<AtomicU64>);
 
 /// The count of moves as a reader found it when it began.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Seen(u64);
 
 impl Moves {

@@ -13,10 +13,17 @@ pub struct PoolStats {
     /// Words in use inside them, in bytes; divided by `frames ×`
     /// [`Pool::FRAME_BYTES`](crate::Pool::FRAME_BYTES) this is the fill.
     pub live_bytes: u64,
-    /// Bytes of slots in use: frames, and copies kept for a cut.
+    /// Bytes of slots in use: frames, and images of them kept for a pin.
     pub slot_bytes: u64,
-    /// Blobs in use.
+    /// Bytes of these images.
+    pub kept_bytes: u64,
+    /// Blobs in use, those kept for a pin included.
     pub blobs: u64,
+    /// Blobs that have been freed and are kept for a pin.
+    pub kept_blobs: u64,
+    /// Earlier epochs that are pinned: the open cut, each snapshot, and those of cursors
+    /// that a move overtook.
+    pub pins: u64,
     /// Bytes of pages that blobs take.
     pub blob_bytes: u64,
 }
@@ -34,9 +41,10 @@ impl PoolStats {
 impl Pool {
     /// Counts what is in the pool; cost by frames.
     pub fn stats(&self) -> PoolStats {
-        let (frames, slots, limit) = {
+        let (frames, slots, limit, (pins, kept, kept_blobs)) = {
             let books = lock(&self.books);
-            (books.frames_used(), books.slots_used(), books.frame_limit())
+            let counts = books.kept.counts();
+            (books.frames_used(), books.slots_used(), books.frame_limit(), counts)
         };
         let live: u64 = (1..limit)
             .filter_map(|number| {
@@ -50,30 +58,11 @@ impl Pool {
             frames: frames as u64,
             live_bytes: live,
             slot_bytes: (slots * Self::FRAME_BYTES) as u64,
+            kept_bytes: (kept * Self::FRAME_BYTES) as u64,
             blobs: blobs as u64,
+            kept_blobs: kept_blobs as u64,
+            pins: pins as u64,
             blob_bytes: (pages * 4096) as u64,
-        }
-    }
-}
-
-/// Who uses the slots of a pool, for verification.
-pub(crate) struct Account {
-    pub(crate) frames: std::collections::BTreeSet<u32>,
-    pub(crate) slots: usize,
-    pub(crate) preserved: usize,
-}
-
-impl Pool {
-    pub(crate) fn account(&self) -> Account {
-        let books = lock(&self.books);
-        let resident = |&number: &u32| {
-            let seen = self.latch(number).map(|latch| latch.observe());
-            seen.is_some_and(|seen| seen.slot() != super::latch::NO_SLOT)
-        };
-        Account {
-            frames: (1..books.frame_limit()).filter(resident).collect(),
-            slots: books.slots_used(),
-            preserved: books.preserved.values().map(Vec::len).sum(),
         }
     }
 }

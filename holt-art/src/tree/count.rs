@@ -16,14 +16,14 @@ use crate::frame::{FRAME_WORDS, Ref, Target, View};
 const ATTEMPTS: usize = 16;
 
 /// What a subtree holds inside its frame.
-struct Tally {
-    keys: u64,
-    crossings: Vec<Target>,
+pub(super) struct Tally {
+    pub(super) keys: u64,
+    pub(super) crossings: Vec<Target>,
 }
 
 /// Counts the records of the subtree `root` and collects its crossings, without reading a
 /// leaf; `None` when the frame is garbage.
-fn tally(view: View<'_>, root: Ref) -> Option<Tally> {
+pub(super) fn tally(view: View<'_>, root: Ref) -> Option<Tally> {
     let mut tally = Tally { keys: 0, crossings: Vec::new() };
     let mut pending = vec![root];
     let mut nodes = 0;

@@ -32,7 +32,7 @@ pub(super) trait Take {
 }
 
 /// Appends to a caller's buffer.
-struct IntoVec<'a>(&'a mut Vec<u8>);
+pub(super) struct IntoVec<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Take for IntoVec<'_> {
     #[inline]
@@ -56,7 +56,7 @@ pub(super) fn append_value(pool: &Pool, view: View<'_>, leaf: &Leaf, out: &mut V
 }
 
 /// Takes short values on the stack and long ones in a vector.
-struct Local {
+pub(super) struct Local {
     short: [u8; ON_STACK],
     length: usize,
     long: Option<Vec<u8>>,
@@ -64,7 +64,12 @@ struct Local {
 
 impl Local {
     #[inline]
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn new() -> Self {
+        Self { short: [0; ON_STACK], length: 0, long: None }
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
         self.long.as_deref().unwrap_or(&self.short[..self.length])
     }
 }
@@ -85,7 +90,7 @@ impl Take for Local {
 }
 
 /// Only looks.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Take for Nothing {
     #[inline]
@@ -112,7 +117,7 @@ impl Tree {
         key: &[u8],
         then: impl FnOnce(&[u8], Version) -> R,
     ) -> Result<Option<R>, Error> {
-        let mut local = Local { short: [0; ON_STACK], length: 0, long: None };
+        let mut local = Local::new();
         let found = self.read(key, &mut local)?;
         Ok(found.map(|version| then(local.bytes(), version)))
     }

@@ -18,6 +18,7 @@ mod remove;
 mod run;
 pub(crate) mod scan;
 mod sink;
+pub(crate) mod snapshot;
 mod spare;
 mod split;
 mod under;

@@ -29,7 +29,7 @@ pub(super) struct Step {
 pub(super) type Path = Vec<Step>;
 
 /// Most crossings that a descent follows without using up a byte; more are a circle.
-const MAX_STILL: usize = 64;
+pub(super) const MAX_STILL: usize = 64;
 
 impl Tree {
     /// Descends to the subtree of all keys that begin with `prefix`. The last step has

@@ -27,7 +27,7 @@ impl std::fmt::Display for Fault {
 impl Pool {
     /// Checks every frame and blob: that frames are sound, that every entry has exactly one
     /// crossing, that all is reachable from `roots` and nothing else is there, and that
-    /// every slot is accounted for.
+    /// every slot, blob and page is in use, kept for a cut or snapshot that needs it, or free.
     ///
     /// # Examples
     ///
@@ -38,7 +38,7 @@ impl Pool {
     /// assert_eq!(map.verify(), []);
     /// # Ok::<(), holt_art::Error>(())
     /// ```
-    pub fn verify(&self, _closed: &Closed<'_>, roots: &[FrameId]) -> Vec<Fault> {
+    pub fn verify(&self, closed: &Closed<'_>, roots: &[FrameId]) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut fault = |object: u64, what: String| faults.push(Fault { object, what });
         let mut owners: BTreeMap<(u32, u16), usize> = BTreeMap::new();
@@ -96,39 +96,8 @@ impl Pool {
                 fault(u64::from(frame), format!("entry {entry} has no owner"));
             }
         }
-        self.verify_accounts(&seen, &blobs, &mut fault);
+        self.audit(closed, &seen, &blobs, &mut fault);
         faults
-    }
-
-    /// That what is reachable is all there is.
-    fn verify_accounts(
-        &self,
-        frames: &BTreeSet<u32>,
-        blobs: &BTreeMap<u32, usize>,
-        fault: &mut impl FnMut(u64, String),
-    ) {
-        let account = self.account();
-        for frame in account.frames.difference(frames) {
-            fault(u64::from(*frame), "it cannot be reached".into());
-        }
-        if account.slots != account.frames.len() + account.preserved {
-            let (slots, frames, kept) = (account.slots, account.frames.len(), account.preserved);
-            fault(0, format!("{slots} slots are used by {frames} frames and {kept} images"));
-        }
-        let deferred: BTreeSet<u32> = self.blobs.deferred().into_iter().collect();
-        for number in self.blobs.numbers() {
-            let owners = blobs.get(&number).copied().unwrap_or(0);
-            if owners != usize::from(!deferred.contains(&number)) {
-                let object = crate::pool::blobs::BLOB_OBJECT | u64::from(number);
-                fault(object, format!("it has {owners} owners"));
-            }
-        }
-        for &number in blobs.keys() {
-            if !self.blobs.exists(number) {
-                let object = crate::pool::blobs::BLOB_OBJECT | u64::from(number);
-                fault(object, "it is referred to and does not exist".into());
-            }
-        }
     }
 }
 

@@ -1,0 +1,77 @@
+//! The accounts of a pool: who owns each slot, frame number, blob and page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Pool;
+use super::blobs::BLOB_OBJECT;
+use super::gate::Closed;
+use super::latch::NO_SLOT;
+use crate::sync::lock;
+
+impl Pool {
+    /// Checks that every slot is the live one of a frame, an image kept for a pin, or free;
+    /// that every frame number is in use or free; that every page belongs to one blob or to
+    /// a free run; and that all that is kept is needed. Says what is wrong, by object.
+    ///
+    /// `frames` and `blobs` are what the trees reach: the blobs with the number of leaves
+    /// that refer to each.
+    pub(crate) fn audit(
+        &self,
+        _closed: &Closed<'_>,
+        frames: &BTreeSet<u32>,
+        blobs: &BTreeMap<u32, usize>,
+        fault: &mut impl FnMut(u64, String),
+    ) {
+        let books = lock(&self.books);
+        let mut owners: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for number in 1..books.frame_limit() {
+            let latch = self.latch(number).expect("below the limit");
+            // Nobody who mutates holds a latch under the closed gate; a reader may.
+            let slot = latch.slot();
+            if (slot == NO_SLOT) != books.is_free(number) {
+                fault(u64::from(number), format!("its number is in slot {slot} and in the books"));
+            }
+            if slot != NO_SLOT {
+                owners.entry(slot).or_default().push(format!("frame {number}"));
+                if !frames.contains(&number) {
+                    fault(u64::from(number), "it cannot be reached".into());
+                }
+            }
+        }
+        for (slot, number) in books.kept.slots() {
+            owners.entry(slot).or_default().push(format!("an image of frame {number}"));
+        }
+        for &slot in books.free_slots() {
+            owners.entry(slot).or_default().push("nobody".into());
+        }
+        for slot in 1..books.slot_limit() {
+            let who = owners.remove(&slot).unwrap_or_default();
+            if who.len() != 1 {
+                fault(0, format!("slot {slot} has {} owners: {who:?}", who.len()));
+            }
+        }
+        for (slot, who) in owners {
+            fault(0, format!("slot {slot} was never given out and belongs to {who:?}"));
+        }
+        if let Err(what) = books.kept.check() {
+            fault(0, what);
+        }
+        let kept: BTreeSet<u32> = books.kept.blobs().map(|(number, _)| number).collect();
+        // A pin may go while this runs, and lets its blobs go with the books' mutex held.
+        let numbers: BTreeSet<u32> = self.blobs.numbers().into_iter().collect();
+        for &number in &numbers {
+            let owners = blobs.get(&number).copied().unwrap_or(0);
+            if owners != usize::from(!kept.contains(&number)) {
+                fault(BLOB_OBJECT | u64::from(number), format!("it has {owners} owners"));
+            }
+        }
+        for &number in blobs.keys().chain(&kept) {
+            if !numbers.contains(&number) {
+                fault(BLOB_OBJECT | u64::from(number), "it is needed and does not exist".into());
+            }
+        }
+        if let Err(what) = self.blobs.check() {
+            fault(BLOB_OBJECT, what);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reading a tree as it was when a snapshot was taken.
+
+use super::count::tally;
+use super::get::{IntoVec, Local, Nothing, Take};
+use super::outcome::Version;
+use super::under::MAX_STILL;
+use crate::MAX_KEY;
+use crate::error::Error;
+use crate::frame::key::Key;
+use crate::frame::leaf::Leaf;
+use crate::frame::under::{Reach, walk_under};
+use crate::frame::walk::{End, walk};
+use crate::frame::{Loc, Ref, Target};
+use crate::pool::{FrameId, Snapshot};
+
+/// One tree of a [`Snapshot`], which it holds open. Cheap to clone.
+///
+/// It answers what a [`Tree`](super::Tree) does. Readers of it take no latch, wait for no
+/// writer and never start again.
+#[derive(Clone, Debug)]
+pub struct SnapshotTree {
+    snapshot: Snapshot,
+    root: u32,
+}
+
+impl Snapshot {
+    /// The tree whose root is the frame `root`, as it was. It need not exist any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFrame`] when there was no such frame.
+    pub fn tree(&self, root: FrameId) -> Result<SnapshotTree, Error> {
+        match self.past().frame(root.0) {
+            Some(_) => Ok(SnapshotTree { snapshot: self.clone(), root: root.0 }),
+            None => Err(Error::MissingFrame { frame: root.0 }),
+        }
+    }
+}
+
+impl SnapshotTree {
+    /// The snapshot that this tree is of.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The root frame, as in [`Tree::root`](super::Tree::root).
+    pub fn root(&self) -> FrameId {
+        FrameId(self.root)
+    }
+
+    /// As [`Tree::get`](super::Tree::get).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        then: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<Option<R>, Error> {
+        let mut local = Local::new();
+        let found = self.read(key, &mut local)?;
+        Ok(found.map(|version| then(local.bytes(), version)))
+    }
+
+    /// As [`Tree::get_into`](super::Tree::get_into).
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Version>, Error> {
+        self.read(key, &mut IntoVec(out))
+    }
+
+    /// The version of the record of `key`, if there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn version(&self, key: &[u8]) -> Result<Option<Version>, Error> {
+        self.read(key, &mut Nothing)
+    }
+
+    fn read(&self, key: &[u8], take: &mut impl Take) -> Result<Option<Version>, Error> {
+        if key.len() > MAX_KEY {
+            return Err(Error::KeyTooLong { length: key.len() });
+        }
+        let past = self.snapshot.past();
+        let key = Key::new(key);
+        let mut number = self.root;
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        // In a sound tree there are fewer crossings than frames; a cycle in a damaged one
+        // ends here.
+        for _ in 0..=key.len() + MAX_STILL {
+            let view = past.frame(number).ok_or(Error::MissingFrame { frame: number })?;
+            let site = walk::<false>(view, loc, key, from);
+            match site.end {
+                End::Crossing(target) => {
+                    number = target.frame;
+                    loc = Loc::entry(usize::from(target.entry));
+                    from = site.from;
+                }
+                End::Found => {
+                    let leaf = Leaf::read(view, site.at);
+                    if !(leaf.plausible() && take.take(past.pool(), view, &leaf)) {
+                        return Err(Error::Damaged { frame: number });
+                    }
+                    return Ok(Some(Version::of_leaf(leaf.version)));
+                }
+                End::Garbage => return Err(Error::Damaged { frame: number }),
+                _ => return Ok(None),
+            }
+        }
+        Err(Error::Damaged { frame: number })
+    }
+
+    /// Number of records whose keys begin with `prefix`. Nodes are visited, records are not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
+        let Some((frame, root)) = self.under(prefix)? else { return Ok(0) };
+        let past = self.snapshot.past();
+        let mut count = 0;
+        let mut pending = vec![(frame, root)];
+        while let Some((frame, root)) = pending.pop() {
+            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+            let found = tally(view, root).ok_or(Error::Damaged { frame })?;
+            count += found.keys;
+            for Target { frame, entry } in found.crossings {
+                let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+                pending.push((frame, view.entry(usize::from(entry)).root));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Number of records. As [`count`](Self::count) for the empty prefix, and zero for a
+    /// damaged tree.
+    pub fn len(&self) -> u64 {
+        self.count(b"").unwrap_or(0)
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.is_prefix_empty(b"").unwrap_or(false)
+    }
+
+    /// Whether no key begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        Ok(self.under(prefix)?.is_none())
+    }
+
+    /// The frame and the root of the subtree of all keys that begin with `prefix`.
+    fn under(&self, prefix: &[u8]) -> Result<Option<(u32, Ref)>, Error> {
+        if prefix.len() > MAX_KEY {
+            return Ok(None);
+        }
+        let past = self.snapshot.past();
+        let prefix = Key::new(prefix);
+        let mut frame = self.root;
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        for _ in 0..=prefix.len() + MAX_STILL {
+            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+            let spot = walk_under(view, loc, prefix, from);
+            match spot.reach {
+                Reach::Under => return Ok(Some((frame, spot.at))),
+                Reach::Nothing => return Ok(None),
+                Reach::Garbage => break,
+                Reach::Crossing(target) => {
+                    frame = target.frame;
+                    loc = Loc::entry(usize::from(target.entry));
+                    from = spot.from;
+                }
+            }
+        }
+        Err(Error::Damaged { frame })
+    }
+}
