@@ -26,6 +26,8 @@
 //! * **gate**: every mutation is inside it; closing it gives a moment without mutations.
 //! * **cut**: the state at such a moment, kept by copy-on-write for a checkpoint.
 //! * **snapshot**: the same for whoever wants to read it.
+//! * **move**: a change of several places that readers see as one, such as the renaming of a
+//!   prefix, whose subtree is hung elsewhere as it is.
 //! * **sequencer**: the caller's function that gives a mutation its place in an order,
 //!   usually by reserving room in a log. It is called under the latch, so the order of
 //!   two mutations of one key is the order in which they were applied.
