@@ -89,11 +89,12 @@ impl Path {
 /// One name of a batch: where it stands in the bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
-    pub(super) start: u32,
-    pub(super) name_end: u32,
-    pub(super) end: u32,
-    /// The record's version; none for a group.
-    pub(super) version: Option<Version>,
+    start: u32,
+    name_end: u32,
+    end: u32,
+    /// Whether it is a group, which has no version.
+    pub(super) group: bool,
+    version: u64,
 }
 
 /// Names and values of one walk.
@@ -127,9 +128,10 @@ impl Batch {
     pub(super) fn entry(&self, item: &Item) -> EntryRef<'_> {
         let bytes = &self.bytes[item.start as usize..item.end as usize];
         let (name, value) = bytes.split_at((item.name_end - item.start) as usize);
-        match item.version {
-            Some(version) => EntryRef::Key { key: name, value, version },
-            None => EntryRef::Group { name },
+        if item.group {
+            EntryRef::Group { name }
+        } else {
+            EntryRef::Key { key: name, value, version: Version::of_leaf(item.version) }
         }
     }
 
@@ -139,18 +141,19 @@ impl Batch {
         self.end = self.items.last().map_or(0, |item| item.end as usize);
     }
 
-    /// Makes room for an entry of `need` bytes; `entries` are expected.
+    /// Makes room for an entry of `need` bytes; so many more `entries` are expected.
     #[cold]
     fn grow(&mut self, need: usize, entries: usize) {
+        self.items.reserve(entries);
         // The vector doubles its memory by itself; this is what is filled with zeros.
         let more = need.saturating_mul(entries).clamp(need, need.max(ROOM));
-        let length = self.end + more;
-        self.bytes.resize(length, 0);
+        self.bytes.resize(self.end + more, 0);
     }
 
-    /// Adds the record of `leaf` below `path`. The leaf must be plausible; false when it is
-    /// garbage all the same.
-    #[inline]
+    /// Adds the record of `leaf` below `path`, without its value if `keys_only`. The leaf
+    /// must be plausible; false when it is garbage all the same. `names` is how many names
+    /// the batch may have.
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         pool: &Pool,
@@ -158,50 +161,64 @@ impl Batch {
         path: &Path,
         leaf: &Leaf,
         keys_only: bool,
-        expected: usize,
+        names: usize,
     ) -> bool {
         let start = self.end;
-        let name_end = start + path.length + leaf.suffix;
         let inline = if keys_only || leaf.blob { 0 } else { leaf.value };
         let count = words_for(leaf.suffix + inline);
         let need = path.length + count * 8 + SLACK;
         if self.bytes.len() - start < need {
-            self.grow(need, expected);
+            self.grow(need, names.saturating_sub(self.items.len()).min(ROOM / 64));
         }
         let Some(words) = view.run(leaf.data, count) else { return false };
-        let (to, rest) = self.bytes[start..].split_at_mut(path.length);
-        to.copy_from_slice(&path.bytes[..path.length]);
+        let name_end = start + path.length + leaf.suffix;
+        copy_rounded(&path.bytes, &mut self.bytes[start..], path.length);
+        let rest = &mut self.bytes[start + path.length..];
         for (chunk, word) in rest.chunks_exact_mut(8).zip(words) {
             // Relaxed: ordered against writers by the latch word (pool::latch, edge 2).
             chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
         self.end = name_end + inline;
-        if leaf.blob && !keys_only {
-            self.bytes.truncate(name_end);
-            if !append_value(pool, view, leaf, &mut self.bytes) {
-                self.end = start;
-                return false;
-            }
-            self.end = self.bytes.len();
+        if leaf.blob && !keys_only && !self.push_blob(pool, view, leaf) {
+            self.end = start;
+            return false;
         }
-        self.items.push(Item {
-            start: start as u32,
-            name_end: name_end as u32,
-            end: self.end as u32,
-            version: Some(Version::of_leaf(leaf.version)),
-        });
+        let (start, name_end, end) = (start as u32, name_end as u32, self.end as u32);
+        self.items.push(Item { start, name_end, end, group: false, version: leaf.version });
         true
     }
 
+    #[cold]
+    fn push_blob(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+        self.bytes.truncate(self.end);
+        let read = append_value(pool, view, leaf, &mut self.bytes);
+        self.end = self.bytes.len();
+        read
+    }
+
     /// Adds a group.
-    pub(super) fn push_group(&mut self, name: &[u8], expected: usize) {
+    pub(super) fn push_group(&mut self, name: &[u8], names: usize) {
         let start = self.end;
         if self.bytes.len() - start < name.len() {
-            self.grow(name.len() + SLACK, expected);
+            self.grow(name.len() + SLACK, names.saturating_sub(self.items.len()).min(ROOM / 64));
         }
         self.end = start + name.len();
         self.bytes[start..self.end].copy_from_slice(name);
         let (start, end) = (start as u32, self.end as u32);
-        self.items.push(Item { start, name_end: end, end, version: None });
+        self.items.push(Item { start, name_end: end, end, group: true, version: 0 });
+    }
+}
+
+/// Copies `length` bytes in pieces of sixteen. Both sides have [`SLACK`] behind them. For
+/// names, which are short, that costs less than a call of `memcpy`.
+#[inline(always)]
+fn copy_rounded(from: &[u8], to: &mut [u8], length: usize) {
+    let mut at = 0;
+    while at < length {
+        let (Some(to), Some(from)) = (to.get_mut(at..at + 16), from.get(at..at + 16)) else {
+            return;
+        };
+        to.copy_from_slice(from);
+        at += 16;
     }
 }

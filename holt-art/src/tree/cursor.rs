@@ -187,7 +187,7 @@ impl Cursor {
         self.behind.clear();
         self.behind.extend_from_slice(name);
         self.from = From::Behind;
-        if last.version.is_none() && !self.scan.reverse {
+        if last.group && !self.scan.reverse {
             // Backward, everything of a group is greater than its name or equal to it.
             self.from = if advance(&mut self.behind) { From::At } else { From::End };
         }

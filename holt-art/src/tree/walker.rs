@@ -475,7 +475,7 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     /// Adds the record behind the path to the batch.
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, item: Ref) -> Result<(), Stop> {
         let leaf = self.leaf(item)?;
         let keys_only = self.scan.keys_only;
@@ -535,7 +535,10 @@ mod tests {
             let walker = Walker::new(pool, scan, true, limits, &mut batch, &mut stacks);
             let from_ref = from.as_ref().map(Vec::as_slice);
             let walked = walker.walk(map.tree().root().get(), from_ref).unwrap();
-            names.extend(batch.items.iter().map(|i| (batch.name(i).to_vec(), i.version)));
+            names.extend(batch.items.iter().map(|item| match batch.entry(item) {
+                crate::EntryRef::Key { key, version, .. } => (key.to_vec(), Some(version)),
+                crate::EntryRef::Group { name } => (name.to_vec(), None),
+            }));
             let last = batch.items.last().map(|item| batch.name(item).to_vec());
             match (walked, last) {
                 (Walked::End, _) => return names,
