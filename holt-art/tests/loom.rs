@@ -562,7 +562,10 @@ fn a_pin_that_goes_while_a_writer_copies_leaks_nothing() {
         let (first, second) = (frame.pin(), frame.pin());
         let droppers = [first, second].map(|epoch| {
             let frame = Arc::clone(&frame);
-            thread::spawn(move || frame.unpin(epoch))
+            thread::spawn(move || {
+                assert_eq!(frame.at(epoch), 1);
+                frame.unpin(epoch);
+            })
         });
         frame.change(2);
         for dropper in droppers {

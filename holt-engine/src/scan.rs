@@ -140,7 +140,7 @@ impl<D: Disk> IntoIterator for Scan<D> {
     /// Begins to read. What is wrong with the request is told as the first item.
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
-            None => State::Reading(self.named.tree.cursor(self.scan)),
+            None => State::Reading(self.named.tree.cursor(self.scan.limit(self.limit))),
             Some(error) => State::Refused(error),
         };
         Entries { lease: self.lease, state, left: self.limit }

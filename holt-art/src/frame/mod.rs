@@ -27,6 +27,7 @@ pub(crate) mod leaf;
 pub(crate) mod node;
 pub(crate) mod put;
 pub(crate) mod remove;
+pub(crate) mod steps;
 pub(crate) mod under;
 pub(crate) mod walk;
 
@@ -295,6 +296,12 @@ impl<'a> View<'a> {
     pub(crate) fn word(self, at: usize) -> u64 {
         // Relaxed: ordered against writers by the latch word (pool::latch, edge 2).
         self.0[at & (FRAME_WORDS - 1)].load(Ordering::Relaxed)
+    }
+
+    /// `count` words from `at` on; none when they are not all in the frame.
+    #[inline]
+    pub(crate) fn run(self, at: usize, count: usize) -> Option<&'a [AtomicU64]> {
+        self.0.get(at..at + count)
     }
 
     /// The reference stored at `loc`.

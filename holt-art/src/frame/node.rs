@@ -162,9 +162,24 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Number of children whose byte is smaller than `byte`, and whether `byte` has one.
+    #[inline]
+    pub(crate) fn search(&self, byte: u8) -> (usize, bool) {
+        match self.kind {
+            Kind::Bitmap => {
+                let bits = self.view.word(self.at + 1 + usize::from(byte >> 6));
+                (self.bitmap_rank(byte, bits), bits >> (byte & 63) & 1 == 1)
+            }
+            _ => {
+                let rank = self.rank(byte);
+                (rank, rank < self.count() && self.key(rank) == byte)
+            }
+        }
+    }
+
     /// Byte of the child of rank `rank` in an N4 or N16.
     #[inline]
-    fn key(&self, rank: usize) -> u8 {
+    pub(crate) fn key(&self, rank: usize) -> u8 {
         if self.kind == Kind::N4 {
             (self.head >> (32 + 8 * rank)) as u8
         } else {
@@ -194,30 +209,6 @@ impl<'a> Node<'a> {
             _ => (0..self.count())
                 .map(|rank| (self.key(rank), self.child_loc(rank)))
                 .find(|&(byte, _)| usize::from(byte) >= from),
-        }
-    }
-
-    /// The last child whose byte is below `until`; `until` may be 256.
-    pub(crate) fn previous(&self, until: usize) -> Option<(u8, Loc)> {
-        match self.kind {
-            Kind::Bitmap => {
-                let mut until = until;
-                while until > 0 {
-                    let word = (until - 1) >> 6;
-                    let all = self.view.word(self.at + 1 + word);
-                    let bits = all & (u64::MAX >> (63 - ((until - 1) & 63)));
-                    if bits != 0 {
-                        let byte = (word << 6) as u8 | (63 - bits.leading_zeros()) as u8;
-                        return Some((byte, self.child_loc(self.bitmap_rank(byte, all))));
-                    }
-                    until = word << 6;
-                }
-                None
-            }
-            _ => (0..self.count())
-                .rev()
-                .map(|rank| (self.key(rank), self.child_loc(rank)))
-                .find(|&(byte, _)| usize::from(byte) < until),
         }
     }
 

@@ -49,6 +49,11 @@ impl<'p> Latched<'p> {
         self.number
     }
 
+    /// Slot that holds the frame now.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
     #[inline]
     pub(crate) fn words(&self) -> &'p Words {
         self.pool.words(self.slot)

@@ -3,8 +3,9 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Tree;
-use super::scan::{Entry, EntryRef, Scan, successor};
-use super::walker::{Batch, Item, Limits, Walked, Walker};
+use super::batch::Batch;
+use super::scan::{Entry, EntryRef, Scan, advance};
+use super::walker::{Limits, Stacks, Walked, Walker};
 use crate::error::Error;
 
 /// Names in the first batch of a cursor; each following one is twice as large.
@@ -26,11 +27,29 @@ const ATTEMPTS: u32 = 32;
 pub struct Cursor {
     tree: Tree,
     scan: Scan,
-    /// Where the next batch begins, in the scan's direction; none at the end.
-    from: Option<Bound<Vec<u8>>>,
+    from: From,
+    /// The last name of the last batch, or where to go on behind a group.
+    behind: Vec<u8>,
     batch: Batch,
+    stacks: Stacks,
     position: usize,
+    /// Names in the next batch.
     size: usize,
+    /// Names that may still be read.
+    left: u64,
+}
+
+/// Where the next batch begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum From {
+    /// At the near end of the range.
+    Near,
+    /// At the name kept.
+    At,
+    /// Behind the name kept, in the scan's direction.
+    Behind,
+    /// Nowhere: there is none.
+    End,
 }
 
 impl Tree {
@@ -40,16 +59,20 @@ impl Tree {
     ///
     /// See [`Scan`].
     pub fn cursor(&self, scan: Scan) -> Cursor {
-        let near = if scan.reverse { &scan.upper } else { &scan.lower };
-        let empty = is_empty(&scan.lower, &scan.upper);
-        let from = (!empty).then(|| near.clone());
+        let from = if is_empty(&scan.lower, &scan.upper) { From::End } else { From::Near };
+        let left = scan.limit;
+        // With a limit the batch is as long as the list.
+        let size = if left < LARGEST_BATCH as u64 { left as usize } else { FIRST_BATCH };
         Cursor {
             tree: self.clone(),
             scan,
             from,
+            behind: Vec::new(),
             batch: Batch::default(),
+            stacks: Stacks::default(),
             position: 0,
-            size: FIRST_BATCH,
+            size,
+            left,
         }
     }
 
@@ -59,7 +82,7 @@ impl Tree {
     ///
     /// As [`Tree::get`].
     pub fn first(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
-        self.cursor(Scan::prefix(prefix)).next().transpose()
+        self.cursor(Scan::prefix(prefix).limit(1)).next().transpose()
     }
 
     /// The last record whose key begins with `prefix`.
@@ -68,7 +91,7 @@ impl Tree {
     ///
     /// As [`Tree::get`].
     pub fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
-        self.cursor(Scan::prefix(prefix).reverse(true)).next().transpose()
+        self.cursor(Scan::prefix(prefix).reverse(true).limit(1)).next().transpose()
     }
 }
 
@@ -83,9 +106,12 @@ impl Cursor {
         &mut self,
         mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, Error> {
-        while let Some(item) = self.advance()? {
-            if let ControlFlow::Break(value) = visit(self.entry(&item)) {
-                return Ok(ControlFlow::Break(value));
+        while self.ready()? {
+            while let Some(item) = self.batch.items.get(self.position) {
+                self.position += 1;
+                if let ControlFlow::Break(value) = visit(self.batch.entry(item)) {
+                    return Ok(ControlFlow::Break(value));
+                }
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -96,30 +122,23 @@ impl Cursor {
     /// # Errors
     ///
     /// As [`Tree::get`].
-    pub fn next_ref(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
-        let item = self.advance()?;
-        Ok(item.map(|item| self.entry(&item)))
-    }
-
-    fn entry(&self, item: &Item) -> EntryRef<'_> {
-        let name = self.batch.name(item);
-        match item.version {
-            Some(version) => {
-                let value = &self.batch.bytes[item.name_end..item.end];
-                EntryRef::Key { key: name, value, version }
-            }
-            None => EntryRef::Group { name },
-        }
-    }
-
     #[inline]
-    fn advance(&mut self) -> Result<Option<Item>, Error> {
+    pub fn next_ref(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
+        if !self.ready()? {
+            return Ok(None);
+        }
+        let item = &self.batch.items[self.position];
+        self.position += 1;
+        Ok(Some(self.batch.entry(item)))
+    }
+
+    /// Whether there is an entry; reads the next batch when the last one is used up.
+    #[inline]
+    fn ready(&mut self) -> Result<bool, Error> {
         if self.position == self.batch.items.len() {
             self.fill()?;
         }
-        let item = self.batch.items.get(self.position).copied();
-        self.position += usize::from(item.is_some());
-        Ok(item)
+        Ok(self.position < self.batch.items.len())
     }
 
     /// Reads the next batch; leaves it empty at the end.
@@ -127,30 +146,51 @@ impl Cursor {
         self.batch.clear();
         self.position = 0;
         let mut attempts = 0;
-        while let Some(from) = &self.from {
-            let limits = Limits { names: self.size, bytes: BATCH_BYTES };
+        while self.from != From::End && self.left > 0 {
+            let near = if self.scan.reverse { &self.scan.upper } else { &self.scan.lower };
+            let from = match self.from {
+                From::Near | From::End => near.as_ref().map(Vec::as_slice),
+                From::At => Bound::Included(self.behind.as_slice()),
+                From::Behind => Bound::Excluded(self.behind.as_slice()),
+            };
+            let names = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.size);
+            let limits = Limits { names, bytes: BATCH_BYTES };
             let latched = attempts >= ATTEMPTS;
-            let walker = Walker::new(&self.tree.pool, &self.scan, latched, limits, &mut self.batch);
-            let walked = walker.walk(self.tree.root, from);
-            let walked = match walked {
+            let (batch, stacks) = (&mut self.batch, &mut self.stacks);
+            let walker = Walker::new(&self.tree.pool, &self.scan, latched, limits, batch, stacks);
+            let walked = match walker.walk(self.tree.root, from) {
                 Ok(walked) => walked,
                 Err(error) => {
                     self.batch.clear();
                     return Err(error);
                 }
             };
+            self.left -= self.batch.items.len() as u64;
             if walked == Walked::End {
-                self.from = None;
+                self.from = From::End;
                 return Ok(());
             }
-            if let Some(last) = self.batch.items.last() {
-                self.from = behind(&self.batch, last, self.scan.reverse);
-                self.size = (self.size * 2).min(LARGEST_BATCH);
+            if !self.batch.items.is_empty() {
+                self.go_on();
                 return Ok(());
             }
             attempts += 1;
         }
         Ok(())
+    }
+
+    /// Sets where the list goes on behind the last item of the batch.
+    fn go_on(&mut self) {
+        let Some(last) = self.batch.items.last().filter(|_| self.left > 0) else { return };
+        let name = self.batch.name(last);
+        self.size = (self.size * 2).clamp(FIRST_BATCH, LARGEST_BATCH);
+        self.behind.clear();
+        self.behind.extend_from_slice(name);
+        self.from = From::Behind;
+        if last.group && !self.scan.reverse {
+            // Backward, everything of a group is greater than its name or equal to it.
+            self.from = if advance(&mut self.behind) { From::At } else { From::End };
+        }
     }
 }
 
@@ -162,21 +202,11 @@ impl Iterator for Cursor {
             Ok(entry) => entry.map(|entry| Ok(entry.to_owned())),
             Err(error) => {
                 // A fault ends the list; going on would repeat it for ever.
-                self.from = None;
+                self.from = From::End;
                 Some(Err(error))
             }
         }
     }
-}
-
-/// Where a list goes on behind `item`.
-fn behind(batch: &Batch, item: &Item, reverse: bool) -> Option<Bound<Vec<u8>>> {
-    let name = batch.name(item);
-    if item.version.is_none() && !reverse {
-        return successor(name).map(Bound::Included);
-    }
-    // Backward, everything of a group is greater than its name or equal to it.
-    Some(Bound::Excluded(name.to_vec()))
 }
 
 /// Whether a range is empty or reversed.

@@ -1,5 +1,6 @@
 //! The tree over its frames: descents, mutations, and the making of room.
 
+mod batch;
 mod beyond;
 mod count;
 pub(crate) mod cursor;
@@ -17,6 +18,7 @@ mod put;
 mod remove;
 mod run;
 pub(crate) mod scan;
+mod seek;
 mod sink;
 pub(crate) mod snapshot;
 mod spare;

@@ -37,6 +37,7 @@ pub struct Scan {
     pub(crate) start_after: Option<Vec<u8>>,
     pub(crate) reverse: bool,
     pub(crate) keys_only: bool,
+    pub(crate) limit: u64,
 }
 
 impl Scan {
@@ -50,6 +51,7 @@ impl Scan {
             start_after: None,
             reverse: false,
             keys_only: false,
+            limit: u64::MAX,
         }
     }
 
@@ -103,15 +105,46 @@ impl Scan {
         self.keys_only = keys_only;
         self
     }
+
+    /// At most so many entries, keys and groups. Nothing is read beyond them, so a short
+    /// list that says how short it is costs less than one that is broken off.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Scan};
+    ///
+    /// let map = Art::new()?;
+    /// for key in ["a", "b", "c"] {
+    ///     map.put(key.as_bytes(), b"")?;
+    /// }
+    /// assert_eq!(map.scan(Scan::all().limit(2)).count(), 2);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    #[must_use]
+    pub fn limit(mut self, entries: u64) -> Self {
+        self.limit = entries;
+        self
+    }
 }
 
 /// The smallest key that is greater than every key with this prefix; `None` when there is
 /// none.
 pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != 0xFF)?;
-    let mut key = prefix[..=last].to_vec();
-    key[last] += 1;
-    Some(key)
+    let mut key = prefix.to_vec();
+    advance(&mut key).then_some(key)
+}
+
+/// Makes a prefix its successor; false when there is none.
+pub(super) fn advance(key: &mut Vec<u8>) -> bool {
+    while let Some(last) = key.last_mut() {
+        if *last != 0xFF {
+            *last += 1;
+            return true;
+        }
+        key.pop();
+    }
+    false
 }
 
 /// One line of a list.

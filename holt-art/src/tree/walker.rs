@@ -4,52 +4,22 @@
 //! read optimistically; at any time only what came from the topmost frame is not yet
 //! certain. When a frame turns out to have changed, the batch is cut back to what is
 //! certain, and the cursor seeks again behind its last name.
+//!
+//! Names are compared with the far end of the range only along the *edge*: the nodes with
+//! whose name the far end begins. All others lie wholly inside or wholly beyond.
 
 use std::ops::Bound;
 
-use super::get::append_value;
-use super::outcome::Version;
+use super::batch::{Batch, Path};
 use super::scan::Scan;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::leaf::Leaf;
 use crate::frame::node::Node;
+use crate::frame::steps::{Place, Steps};
 use crate::frame::{Kind, Loc, Ref, View};
-use crate::pool::latch::{LatchRef, NO_SLOT, Observed};
+use crate::pool::latch::{NO_SLOT, Observed};
 use crate::pool::{Latched, Pool, Soon};
-
-/// Names and values of one walk, packed.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) items: Vec<Item>,
-}
-
-/// One name of a batch: where it stands in the bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    pub(super) start: usize,
-    pub(super) name_end: usize,
-    pub(super) end: usize,
-    /// The record's version; none for a group.
-    pub(super) version: Option<Version>,
-}
-
-impl Batch {
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.items.clear();
-    }
-
-    pub(super) fn name(&self, item: &Item) -> &[u8] {
-        &self.bytes[item.start..item.name_end]
-    }
-
-    fn truncate(&mut self, count: usize) {
-        self.items.truncate(count);
-        self.bytes.truncate(self.items.last().map_or(0, |item| item.end));
-    }
-}
 
 /// How a walk ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,38 +37,57 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// Steps after which an optimistic walk looks whether its frame is still valid, so that
+/// Nodes after which an optimistic walk looks whether its frame is still valid, so that
 /// garbage cannot keep it busy.
-const CHECK_EVERY: u32 = 1024;
+const CHECK_EVERY: u32 = 256;
 
-/// Access to a frame on the stack.
-enum Access<'p> {
-    Optimistic(LatchRef<'p>, Observed),
-    Latched(Latched<'p>),
-    /// The walk has the frame's latch already, further up: a frame may hold subtrees that
-    /// hang below one another.
-    Held,
-}
-
-struct Level {
-    node: Ref,
-    /// Forward: smallest byte not visited. Backward: one more than the largest.
-    next: u16,
+/// A node on the stack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level {
+    pub(super) node: Ref,
+    /// Forward, the children behind the place are still to come; backward, those in front.
+    pub(super) place: Place,
     /// Whether the node's own record is still to come.
-    value: bool,
-    /// Length of the key up to and including the node's prefix.
-    key: usize,
+    pub(super) value: bool,
+    /// Whether the far end of the range begins with the node's name.
+    pub(super) edge: bool,
+    /// Length of the name up to and including the node's prefix.
+    pub(super) name: usize,
 }
 
-struct Frame<'p> {
-    access: Access<'p>,
-    view: View<'p>,
+/// What has to be so still for that what was read in a frame counts.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    /// The word of the frame table.
+    Seen(Observed),
+    /// Nothing: the frame is latched for as long as it is on the stack.
+    Latched,
+    /// Nothing: the frame is latched further up. A frame may hold subtrees that hang below
+    /// one another.
+    Above,
+}
+
+/// A frame on the stack.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    number: u32,
+    /// The slot that is read.
+    slot: u32,
+    hold: Hold,
     /// Levels below this one belong to frames further up.
     base: usize,
 }
 
+/// The memory that the walks of a cursor use one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Stacks {
+    frames: Vec<Frame>,
+    levels: Vec<Level>,
+    path: Path,
+}
+
 /// Why a walk stops early.
-enum Stop {
+pub(super) enum Stop {
     /// A frame changed; the batch is cut back to what is certain.
     Changed,
     /// The batch is full or the bound is reached; what is there has to be validated.
@@ -109,16 +98,24 @@ enum Stop {
 
 pub(super) struct Walker<'p, 's> {
     pool: &'p Pool,
-    scan: &'s Scan,
+    pub(super) scan: &'s Scan,
     /// Latch frames instead of reading them optimistically.
     latched: bool,
+    /// The latches held, in the order of the frames.
+    latches: Vec<Latched<'p>>,
     limits: Limits,
     batch: &'s mut Batch,
     /// Names of the batch that are certain.
     certain: usize,
-    frames: Vec<Frame<'p>>,
-    levels: Vec<Level>,
-    key: Vec<u8>,
+    /// The words of the topmost frame.
+    pub(super) view: View<'p>,
+    frames: &'s mut Vec<Frame>,
+    pub(super) levels: &'s mut Vec<Level>,
+    pub(super) path: &'s mut Path,
+    /// The far end of the range.
+    pub(super) far: Option<&'s [u8]>,
+    /// Whether keys are rolled up to groups.
+    rolls: bool,
     steps: u32,
 }
 
@@ -129,112 +126,152 @@ impl<'p, 's> Walker<'p, 's> {
         latched: bool,
         limits: Limits,
         batch: &'s mut Batch,
+        stacks: &'s mut Stacks,
     ) -> Self {
+        let Stacks { frames, levels, path } = stacks;
+        frames.clear();
+        levels.clear();
+        path.set(&[], 0);
+        let far = if scan.reverse { &scan.lower } else { &scan.upper };
+        let far = match far {
+            Bound::Unbounded => None,
+            Bound::Included(key) | Bound::Excluded(key) => Some(key.as_slice()),
+        };
         Self {
             pool,
             scan,
             latched,
+            latches: Vec::new(),
             limits,
             batch,
             certain: 0,
-            frames: Vec::with_capacity(8),
-            levels: Vec::with_capacity(32),
-            key: Vec::with_capacity(256),
+            // Before the root is entered there is nothing to look at.
+            view: View::new(pool.slot_words(NO_SLOT)),
+            frames,
+            levels,
+            path,
+            far,
+            rolls: !scan.delimiter.is_empty(),
             steps: 0,
         }
     }
 
     /// Fills the batch with the names from `from` on, in the scan's direction.
-    pub(super) fn walk(mut self, root: u32, from: &Bound<Vec<u8>>) -> Result<Walked, Error> {
-        let walked = self.run(root, from);
-        let stop = match walked {
+    pub(super) fn walk(mut self, root: u32, from: Bound<&[u8]>) -> Result<Walked, Error> {
+        let stop = match self.run(root, from) {
             Ok(()) => Stop::Bound,
             Err(stop) => stop,
         };
         let end = match stop {
             Stop::Fault(error) => {
                 // What looks like damage may be a frame that changed.
-                if self.frames.iter().all(Frame::valid) {
+                if self.all_valid() {
                     return Err(error);
                 }
                 Walked::More
             }
             Stop::Changed => Walked::More,
             // The end of the range is only known if no frame on the way has changed.
-            Stop::Bound if self.frames.iter().all(Frame::valid) => {
+            Stop::Bound if self.all_valid() => {
                 self.certain = self.batch.items.len();
                 Walked::End
             }
-            Stop::Full if self.frames.last().is_some_and(Frame::valid) => {
+            Stop::Full if self.valid() => {
                 self.certain = self.batch.items.len();
                 Walked::More
             }
             Stop::Bound | Stop::Full => Walked::More,
         };
-        self.batch.truncate(self.certain);
+        if self.certain < self.batch.items.len() {
+            self.batch.truncate(self.certain);
+        }
         Ok(end)
     }
 
-    fn run(&mut self, root: u32, from: &Bound<Vec<u8>>) -> Result<(), Stop> {
+    fn run(&mut self, root: u32, from: Bound<&[u8]>) -> Result<(), Stop> {
         self.enter(root)?;
-        let item = self.view().reference(Loc::entry(0));
+        let item = self.view.reference(Loc::entry(0));
         if !item.is_null() {
-            let (bound, inclusive) = match from {
-                Bound::Unbounded => (None, true),
-                Bound::Included(key) => (Some(key.as_slice()), true),
-                Bound::Excluded(key) => (Some(key.as_slice()), false),
-            };
-            match bound {
-                None => self.visit(item)?,
-                Some(bound) => self.seek(item, bound, inclusive)?,
+            match from {
+                Bound::Unbounded => self.visit(item, self.far.is_some())?,
+                Bound::Included(key) => self.seek(item, key, true)?,
+                Bound::Excluded(key) => self.seek(item, key, false)?,
             }
         }
         while !self.levels.is_empty() {
-            self.step()?;
+            self.leave()?;
+            self.steps += 1;
+            if self.steps.is_multiple_of(CHECK_EVERY) {
+                self.settle()?;
+            }
+            if self.scan.reverse {
+                self.children::<true>()?;
+            } else {
+                self.children::<false>()?;
+            }
         }
         Ok(())
     }
 
-    fn view(&self) -> View<'p> {
-        self.frames.last().expect("the walk is inside a frame").view
+    /// Finds the slot of frame `number` and what validates it, or latches the frame. All
+    /// that a walk reads it reads through here.
+    fn hold(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
+        let missing = || Stop::Fault(Error::MissingFrame { frame: number });
+        if self.latched {
+            if let Some(above) = self.latches.iter().find(|held| held.number() == number) {
+                return Ok((above.slot(), Hold::Above));
+            }
+            return match self.pool.latch_soon(number) {
+                Soon::Latched(frame) => {
+                    let slot = frame.slot();
+                    self.latches.push(frame);
+                    Ok((slot, Hold::Latched))
+                }
+                Soon::Missing => Err(missing()),
+                Soon::Busy => {
+                    // What was read under the latches held is certain.
+                    self.settle()?;
+                    Err(Stop::Changed)
+                }
+            };
+        }
+        let seen = self.pool.latch(number).map(|latch| latch.observe());
+        // P5.1: the child's word is read before the parent is validated.
+        self.settle()?;
+        let seen = seen.filter(|seen| seen.slot() != NO_SLOT).ok_or_else(missing)?;
+        Ok((seen.slot(), Hold::Seen(seen)))
     }
 
-    /// Reads the word of frame `number`, or latches it, and makes it the topmost.
-    fn enter(&mut self, number: u32) -> Result<(), Stop> {
-        let missing = || Stop::Fault(Error::MissingFrame { frame: number });
-        let base = self.levels.len();
-        let frame = if self.latched {
-            let held = self.frames.iter().find(|frame| frame.holds(number));
-            match held.map(|frame| frame.view) {
-                Some(view) => Frame { view, access: Access::Held, base },
-                None => match self.pool.latch_soon(number) {
-                    Soon::Latched(frame) => {
-                        Frame { view: frame.view(), access: Access::Latched(frame), base }
-                    }
-                    Soon::Missing => return Err(missing()),
-                    Soon::Busy => {
-                        // What was read under the latches held is certain.
-                        self.settle()?;
-                        return Err(Stop::Changed);
-                    }
-                },
+    /// Whether nothing has changed in a frame since [`Self::hold`].
+    #[inline]
+    fn holds(&self, frame: &Frame) -> bool {
+        match frame.hold {
+            Hold::Latched | Hold::Above => true,
+            Hold::Seen(seen) => {
+                self.pool.latch(frame.number).is_some_and(|latch| latch.validate(seen))
             }
-        } else {
-            let latch = self.pool.latch(number);
-            let seen = latch.map(|latch| (latch, latch.observe()));
-            // P5.1: the child's word is read before the parent is validated.
-            self.settle()?;
-            let (latch, seen) =
-                seen.filter(|(_, seen)| seen.slot() != NO_SLOT).ok_or_else(missing)?;
-            Frame { view: self.pool.view(seen), access: Access::Optimistic(latch, seen), base }
-        };
-        self.frames.push(frame);
+        }
+    }
+
+    /// Makes frame `number` the topmost.
+    fn enter(&mut self, number: u32) -> Result<(), Stop> {
+        let (slot, hold) = self.hold(number)?;
+        self.frames.push(Frame { number, slot, hold, base: self.levels.len() });
+        self.view = View::new(self.pool.slot_words(slot));
         Ok(())
+    }
+
+    fn valid(&self) -> bool {
+        self.frames.last().is_none_or(|frame| self.holds(frame))
+    }
+
+    fn all_valid(&self) -> bool {
+        self.frames.iter().all(|frame| self.holds(frame))
     }
 
     /// Validates the topmost frame: what came from it is certain then.
     fn settle(&mut self) -> Result<(), Stop> {
-        if self.frames.last().is_some_and(|frame| !frame.valid()) {
+        if !self.valid() {
             return Err(Stop::Changed);
         }
         self.certain = self.batch.items.len();
@@ -242,184 +279,154 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     /// Leaves the frames whose levels are done.
-    fn leave(&mut self) -> Result<(), Stop> {
-        while self.frames.len() > 1
-            && self.frames.last().is_some_and(|frame| frame.base >= self.levels.len())
+    #[inline]
+    pub(super) fn leave(&mut self) -> Result<(), Stop> {
+        while let [.., above, last] = self.frames.as_slice()
+            && last.base >= self.levels.len()
         {
+            let (slot, latched) = (above.slot, matches!(last.hold, Hold::Latched));
             self.settle()?;
             self.frames.pop();
+            if latched {
+                self.latches.pop();
+            }
+            self.view = View::new(self.pool.slot_words(slot));
         }
         Ok(())
     }
 
-    /// Goes on from the topmost level.
-    fn step(&mut self) -> Result<(), Stop> {
-        self.leave()?;
-        self.steps += 1;
-        if self.steps.is_multiple_of(CHECK_EVERY) {
-            self.settle()?;
-        }
-        let view = self.view();
-        let reverse = self.scan.reverse;
-        let level = self.levels.last_mut().expect("the loop checks that there is one");
-        let node = Node::read(view, level.node);
-        self.key.truncate(level.key);
-        if level.value && !reverse {
-            level.value = false;
-            if !node.value().is_null() {
-                return self.emit(node.value());
+    /// Goes on with the children of the topmost level.
+    fn children<const BACK: bool>(&mut self) -> Result<(), Stop> {
+        let top = self.levels.len() - 1;
+        let level = self.levels[top];
+        let node = Node::read(self.view, level.node);
+        let mut steps = Steps::<BACK>::new(self.view, node, level.place);
+        let plain = !self.rolls && !level.edge;
+        while let Some((byte, item)) = steps.step() {
+            self.path.branch(level.name, byte);
+            if plain && item.is_leaf() {
+                self.record(item)?;
+                continue;
+            }
+            self.levels[top].place = steps.place(byte);
+            self.visit(item, level.edge)?;
+            if self.levels.len() != top + 1 {
+                return Ok(());
             }
         }
-        let next = usize::from(level.next);
-        let child = if reverse { node.previous(next) } else { node.next(next) };
-        match child {
-            Some((byte, loc)) => {
-                level.next = u16::from(byte) + u16::from(!reverse);
-                self.key.push(byte);
-                self.visit(view.reference(loc))
-            }
-            None if level.value => {
-                // Backward the node's own record, the smallest key, comes last.
-                level.value = false;
-                if node.value().is_null() { Ok(()) } else { self.emit(node.value()) }
-            }
-            None => {
-                self.levels.pop();
-                self.leave()
-            }
+        self.levels.truncate(top);
+        if level.value {
+            // Backward the node's own record, the smallest key, comes last.
+            self.path.resize(level.name);
+            self.emit(node.value(), level.edge)?;
         }
+        self.leave()
     }
 
-    /// Visits what hangs behind the key, all of which lies in the range on the near side.
-    fn visit(&mut self, mut item: Ref) -> Result<(), Stop> {
+    /// Visits what hangs behind the path, all of which lies in the range on the near side.
+    /// `edge` says whether the far end begins with the path up to its last branch.
+    pub(super) fn visit(&mut self, mut item: Ref, mut edge: bool) -> Result<(), Stop> {
+        if edge {
+            edge = self.on_edge()?;
+        }
+        if self.roll(edge)? {
+            return Ok(());
+        }
         while item.kind() == Kind::Crossing {
             item = self.cross(item)?;
         }
         if item.is_leaf() {
-            return self.emit(item);
-        }
-        let node = self.open(item)?;
-        if !self.scan.delimiter.is_empty()
-            && let Some(end) = self.group_end()
-            && !self.leads_to_bound()
-        {
-            if self.beyond_far_bound(&self.key) {
-                return Err(Stop::Bound);
-            }
-            self.push_group(end)?;
+            self.emit(item, edge)?;
             return self.leave();
         }
-        let next = if self.scan.reverse { 256 } else { 0 };
-        self.levels.push(Level {
-            node: item,
-            next,
-            value: !node.value().is_null(),
-            key: self.key.len(),
-        });
-        Ok(())
-    }
-
-    /// Seeks the first name at or behind `bound`, in the scan's direction.
-    fn seek(&mut self, mut item: Ref, bound: &[u8], inclusive: bool) -> Result<(), Stop> {
-        let reverse = self.scan.reverse;
-        loop {
-            while item.kind() == Kind::Crossing {
-                item = self.cross(item)?;
-            }
-            if item.is_leaf() {
-                let leaf = self.leaf(item)?;
-                let length = self.key.len();
-                leaf.append_suffix(self.view(), 0, &mut self.key);
-                let order = self.key.as_slice().cmp(bound);
-                let wanted = match order {
-                    std::cmp::Ordering::Equal => inclusive,
-                    std::cmp::Ordering::Greater => !reverse,
-                    std::cmp::Ordering::Less => reverse,
-                };
-                self.key.truncate(length);
-                return if wanted { self.emit(item) } else { self.leave() };
-            }
-            let before = self.key.len();
-            let node = self.open(item)?;
-            let key = self.key.as_slice();
-            if key == bound {
-                // The node is the bound itself: its record is in the range if the bound is,
-                // and its children are greater: all wanted forward, none backward.
-                let value = inclusive && !node.value().is_null();
-                self.levels.push(Level { node: item, next: 0, value, key: self.key.len() });
-                return Ok(());
-            }
-            if !bound.starts_with(key) {
-                // All that hangs here is on the same side of the bound.
-                if (key > bound) != reverse {
-                    self.key.truncate(before);
-                    return self.visit(item);
-                }
-                return self.leave();
-            }
-            // The bound goes on below this node.
-            let byte = bound[key.len()];
-            let value = reverse && !node.value().is_null();
-            let next = if reverse { u16::from(byte) } else { u16::from(byte) + 1 };
-            let child = node.find(byte);
-            self.levels.push(Level { node: item, next, value, key: self.key.len() });
-            let Some(loc) = child else { return Ok(()) };
-            item = self.view().reference(loc);
-            self.key.push(byte);
+        let node = self.open(item)?;
+        if edge {
+            edge = self.on_edge()?;
         }
+        if self.roll(edge)? {
+            return self.leave();
+        }
+        let value = !node.value().is_null();
+        let (place, later) =
+            if self.scan.reverse { (Place::last(&node), value) } else { (Place::FIRST, false) };
+        self.levels.push(Level { node: item, place, value: later, edge, name: self.path.len() });
+        if value && !later { self.emit(node.value(), edge) } else { Ok(()) }
     }
 
     /// Follows a crossing and returns the entry's root.
-    fn cross(&mut self, item: Ref) -> Result<Ref, Stop> {
-        let target = self.view().crossing(item.at());
+    pub(super) fn cross(&mut self, item: Ref) -> Result<Ref, Stop> {
+        let target = self.view.crossing(item.at());
         if self.frames.len() > MAX_KEY {
             return Err(Stop::Fault(Error::Damaged { frame: target.frame }));
         }
         self.enter(target.frame)?;
-        let root = self.view().reference(Loc::entry(usize::from(target.entry)));
+        let root = self.view.reference(Loc::entry(usize::from(target.entry)));
         if root.is_null() { Err(self.garbage()) } else { Ok(root) }
     }
 
-    /// Appends the prefix of the inner node `item` to the key.
+    /// Appends the prefix of the inner node `item` to the path.
     fn open(&mut self, item: Ref) -> Result<Node<'p>, Stop> {
         if !item.is_inner() {
             return Err(self.garbage());
         }
-        let node = Node::read(self.view(), item);
-        node.append_prefix(&mut self.key);
-        if self.key.len() > MAX_KEY { Err(self.garbage()) } else { Ok(node) }
+        let node = Node::read(self.view, item);
+        let length = node.prefix_len();
+        if length != 0 {
+            self.path.append(self.view, node.prefix_at(), length);
+        }
+        if self.path.len() > MAX_KEY { Err(self.garbage()) } else { Ok(node) }
     }
 
-    fn leaf(&self, item: Ref) -> Result<Leaf, Stop> {
-        let leaf = Leaf::read(self.view(), item);
-        let sound = item.is_leaf() && leaf.plausible() && self.key.len() + leaf.suffix <= MAX_KEY;
+    #[inline]
+    pub(super) fn leaf(&self, item: Ref) -> Result<Leaf, Stop> {
+        let leaf = Leaf::read(self.view, item);
+        let sound = item.is_leaf() && leaf.plausible() && self.path.len() + leaf.suffix <= MAX_KEY;
         if sound { Ok(leaf) } else { Err(self.garbage()) }
     }
 
     /// What to report of something that no writer stores: damage, if the frame is valid.
-    fn garbage(&self) -> Stop {
-        let frame = self.view().number();
+    #[cold]
+    pub(super) fn garbage(&self) -> Stop {
+        let frame = self.view.number();
         Stop::Fault(Error::Damaged { frame })
     }
 
-    /// Whether the far bound goes on below the key, so that it is not certain that what
-    /// hangs here is in the range.
-    fn leads_to_bound(&self) -> bool {
-        let goes_on = |bound: &Bound<Vec<u8>>| match bound {
-            Bound::Unbounded => false,
-            Bound::Included(bound) | Bound::Excluded(bound) => {
-                bound.len() >= self.key.len() && bound.starts_with(&self.key)
-            }
-        };
-        goes_on(&self.scan.lower) || goes_on(&self.scan.upper)
+    /// Whether the path, which was on the edge, still is; an error when it lies beyond.
+    fn on_edge(&self) -> Result<bool, Stop> {
+        let (Some(far), path) = (self.far, self.path.bytes()) else { return Ok(false) };
+        if far.starts_with(path) {
+            Ok(true)
+        } else if (path > far) == self.scan.reverse {
+            Ok(false)
+        } else {
+            Err(Stop::Bound)
+        }
     }
 
-    /// Where the group that the key belongs to ends: behind the first delimiter after the
+    /// Whether the path lies behind the far end of the range.
+    fn beyond(&self) -> bool {
+        let path = self.path.bytes();
+        if self.scan.reverse {
+            match &self.scan.lower {
+                Bound::Unbounded => false,
+                Bound::Included(lower) => path < lower.as_slice(),
+                Bound::Excluded(lower) => path <= lower.as_slice(),
+            }
+        } else {
+            match &self.scan.upper {
+                Bound::Unbounded => false,
+                Bound::Included(upper) => path > upper.as_slice(),
+                Bound::Excluded(upper) => path >= upper.as_slice(),
+            }
+        }
+    }
+
+    /// Where the group that the path belongs to ends: behind the first delimiter after the
     /// prefix.
     fn group_end(&self) -> Option<usize> {
         let delimiter = self.scan.delimiter.as_slice();
         let from = self.scan.prefix;
-        let tail = self.key.get(from..)?;
+        let tail = self.path.bytes().get(from..)?;
         let at = match delimiter {
             [byte] => tail.iter().position(|other| other == byte),
             _ => tail.windows(delimiter.len()).position(|window| window == delimiter),
@@ -427,91 +434,75 @@ impl<'p, 's> Walker<'p, 's> {
         at.map(|at| from + at + delimiter.len())
     }
 
-    /// Whether the name lies behind the far end of the range.
-    fn beyond_far_bound(&self, name: &[u8]) -> bool {
-        if self.scan.reverse {
-            match &self.scan.lower {
-                Bound::Unbounded => false,
-                Bound::Included(lower) => name < lower.as_slice(),
-                Bound::Excluded(lower) => name <= lower.as_slice(),
-            }
-        } else {
-            match &self.scan.upper {
-                Bound::Unbounded => false,
-                Bound::Included(upper) => name > upper.as_slice(),
-                Bound::Excluded(upper) => name >= upper.as_slice(),
-            }
+    /// Adds the group that the path belongs to, if there is one and all that hangs here is
+    /// in the range. Behind every reference there is a key, so what hangs here need not be
+    /// read for that.
+    #[inline]
+    fn roll(&mut self, edge: bool) -> Result<bool, Stop> {
+        if !self.rolls || edge {
+            return Ok(false);
         }
+        let Some(end) = self.group_end() else { return Ok(false) };
+        self.group(end)?;
+        Ok(true)
     }
 
-    /// Adds a record, or the group that it belongs to, to the batch.
-    fn emit(&mut self, item: Ref) -> Result<(), Stop> {
+    /// Adds a record, or the group that it belongs to, to the batch. The path leads to it;
+    /// `edge` says whether its name has to be compared with the far end.
+    pub(super) fn emit(&mut self, item: Ref, edge: bool) -> Result<(), Stop> {
+        if !self.rolls && !edge {
+            return self.record(item);
+        }
         let leaf = self.leaf(item)?;
-        let view = self.view();
-        let length = self.key.len();
-        leaf.append_suffix(view, 0, &mut self.key);
-        if self.beyond_far_bound(&self.key) {
+        let length = self.path.len();
+        self.path.append(self.view, leaf.data, leaf.suffix);
+        if edge && self.beyond() {
             return Err(Stop::Bound);
         }
-        if !self.scan.delimiter.is_empty()
+        if self.rolls
             && let Some(end) = self.group_end()
         {
-            self.push_group(end)?;
+            self.group(end)?;
             // All of the group's nodes are done.
-            while self.levels.last().is_some_and(|level| level.key >= end) {
+            while self.levels.last().is_some_and(|level| level.name >= end) {
                 self.levels.pop();
                 self.leave()?;
             }
-            return self.leave();
+            return Ok(());
         }
-        if self.batch.items.len() >= self.limits.names
-            || self.batch.bytes.len() >= self.limits.bytes
-        {
-            return Err(Stop::Full);
-        }
-        let start = self.batch.bytes.len();
-        self.batch.bytes.extend_from_slice(&self.key);
-        let name_end = self.batch.bytes.len();
-        if !self.scan.keys_only && !append_value(self.pool, view, &leaf, &mut self.batch.bytes) {
-            self.batch.bytes.truncate(start);
-            return Err(self.garbage());
-        }
-        let end = self.batch.bytes.len();
-        let version = Some(Version::of_leaf(leaf.version));
-        self.batch.items.push(Item { start, name_end, end, version });
-        self.key.truncate(length);
-        self.leave()
+        self.path.resize(length);
+        self.record(item)
     }
 
-    /// Adds the group whose name is the first `end` bytes of the key, if it is one to be
+    /// Adds the record behind the path to the batch.
+    #[inline(always)]
+    fn record(&mut self, item: Ref) -> Result<(), Stop> {
+        let leaf = self.leaf(item)?;
+        let keys_only = self.scan.keys_only;
+        let names = self.limits.names;
+        if !self.batch.push(self.pool, self.view, self.path, &leaf, keys_only, names) {
+            return Err(self.garbage());
+        }
+        self.full()
+    }
+
+    /// Stops the walk when the batch has all that it may have.
+    #[inline]
+    fn full(&self) -> Result<(), Stop> {
+        let Limits { names, bytes } = self.limits;
+        let full = self.batch.items.len() >= names || self.batch.len() >= bytes;
+        if full { Err(Stop::Full) } else { Ok(()) }
+    }
+
+    /// Adds the group whose name is the first `end` bytes of the path, if it is one to be
     /// shown.
-    fn push_group(&mut self, end: usize) -> Result<(), Stop> {
-        let name = &self.key[..end];
+    fn group(&mut self, end: usize) -> Result<(), Stop> {
+        let name = &self.path.bytes()[..end];
         if self.scan.start_after.as_ref().is_some_and(|after| name <= after.as_slice()) {
             return Ok(());
         }
-        if self.batch.items.len() >= self.limits.names {
-            return Err(Stop::Full);
-        }
-        let start = self.batch.bytes.len();
-        self.batch.bytes.extend_from_slice(name);
-        let end = self.batch.bytes.len();
-        self.batch.items.push(Item { start, name_end: end, end, version: None });
-        Ok(())
-    }
-}
-
-impl Frame<'_> {
-    fn valid(&self) -> bool {
-        match &self.access {
-            Access::Optimistic(latch, seen) => latch.validate(*seen),
-            Access::Latched(_) | Access::Held => true,
-        }
-    }
-
-    /// Whether this is the walk's latch of frame `number`.
-    fn holds(&self, number: u32) -> bool {
-        matches!(&self.access, Access::Latched(frame) if frame.number() == number)
+        self.batch.push_group(name, self.limits.names);
+        self.full()
     }
 }
 
@@ -540,9 +531,14 @@ mod tests {
             let mut batch = Batch::default();
             let limits = Limits { names: 100, bytes: 20_000 };
             let pool = map.tree().pool();
-            let walker = Walker::new(pool, scan, true, limits, &mut batch);
-            let walked = walker.walk(map.tree().root().get(), &from).unwrap();
-            names.extend(batch.items.iter().map(|i| (batch.name(i).to_vec(), i.version)));
+            let mut stacks = Stacks::default();
+            let walker = Walker::new(pool, scan, true, limits, &mut batch, &mut stacks);
+            let from_ref = from.as_ref().map(Vec::as_slice);
+            let walked = walker.walk(map.tree().root().get(), from_ref).unwrap();
+            names.extend(batch.items.iter().map(|item| match batch.entry(item) {
+                crate::EntryRef::Key { key, version, .. } => (key.to_vec(), Some(version)),
+                crate::EntryRef::Group { name } => (name.to_vec(), None),
+            }));
             let last = batch.items.last().map(|item| batch.name(item).to_vec());
             match (walked, last) {
                 (Walked::End, _) => return names,
