@@ -51,6 +51,27 @@ impl Db {
     pub fn open(path: impl AsRef<Path>) -> Result<Db, Error> {
         Options::new().open(path)
     }
+
+    /// A new, empty database in memory alone, with the default [`Options`]. It has the whole API and
+    /// is gone with its last handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Options::in_memory`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// let db = holt_engine::Db::in_memory()?;
+    /// db.default_tree().put(b"session/42", b"alice")?;
+    /// assert!(db.default_tree().contains(b"session/42")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_memory() -> Result<Db, Error> {
+        Options::new().in_memory()
+    }
 }
 
 impl<D: Disk> Db<D> {
@@ -87,6 +108,92 @@ impl<D: Disk> Db<D> {
     /// ```
     pub fn tree(&self, name: &str) -> Result<Tree<D>, Error> {
         Ok(Tree::new(&self.lease, self.lease.core().tree(name)?))
+    }
+
+    /// The tree of this name, which there is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`], [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// db.create_tree("users")?.put(b"1", b"alice")?;
+    /// assert_eq!(db.open_tree("users")?.len()?, 1);
+    /// assert!(matches!(db.open_tree("groups"), Err(holt_engine::Error::NoSuchTree { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_tree(&self, name: &str) -> Result<Tree<D>, Error> {
+        Ok(Tree::new(&self.lease, self.lease.core().open_tree(name)?))
+    }
+
+    /// A new, empty tree of this name. The creation is as durable as a write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::TreeExists`], [`Error::ReadOnly`], and every error of a write.
+    ///
+    /// # Examples
+    ///
+    /// See [`open_tree`](Self::open_tree).
+    pub fn create_tree(&self, name: &str) -> Result<Tree<D>, Error> {
+        Ok(Tree::new(&self.lease, self.lease.core().create_tree(name)?))
+    }
+
+    /// Gives the tree `from` the name `to`. Handles of the tree stay valid. The change is one
+    /// record of the log, and as durable as a write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`] for `from`, [`Error::TreeExists`] for `to`,
+    /// [`Error::DefaultTree`], [`Error::ReadOnly`], and every error of a write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let users = db.create_tree("users.new")?;
+    /// users.put(b"1", b"alice")?;
+    /// db.rename_tree("users.new", "users")?;
+    /// assert_eq!(users.name()?, "users");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rename_tree(&self, from: &str, to: &str) -> Result<(), Error> {
+        self.lease.core().rename_tree(from, to)
+    }
+
+    /// Drops the tree of this name with all that it holds. Its memory is free when this returns,
+    /// its space on disk after the next checkpoint. Handles of it get [`Error::TreeDropped`] from
+    /// now on. The change is one record of the log, and as durable as a write.
+    ///
+    /// Writers of all trees wait while its frames are freed, which takes time in proportion to
+    /// their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`], [`Error::DefaultTree`], [`Error::ReadOnly`],
+    /// and every error of a write. [`Error::Tree`] for damage in the tree's frames: the tree is
+    /// gone then, and a part of its memory stays taken until the next opening.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let scratch = db.create_tree("scratch")?;
+    /// db.drop_tree("scratch")?;
+    /// assert!(matches!(scratch.get(b"key"), Err(holt_engine::Error::TreeDropped)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drop_tree(&self, name: &str) -> Result<(), Error> {
+        self.lease.core().drop_tree(name)
     }
 
     /// The names of all trees, sorted.

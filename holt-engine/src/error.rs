@@ -30,6 +30,27 @@ pub enum Error {
         /// Its length in bytes.
         length: usize,
     },
+    /// There is no tree of this name. Create it, or look at
+    /// [`Db::tree_names`](crate::Db::tree_names).
+    #[error("there is no tree {name:?}")]
+    NoSuchTree {
+        /// The name asked for.
+        name: String,
+    },
+    /// There is a tree of this name already. Open that one, or take another name.
+    #[error("there is a tree {name:?} already")]
+    TreeExists {
+        /// The name asked for.
+        name: String,
+    },
+    /// The tree was dropped, through this handle's database or another handle of it. The handle is
+    /// of no more use, even if a new tree has the name now.
+    #[error("the tree was dropped")]
+    TreeDropped,
+    /// The default tree can be neither renamed nor dropped. Delete what is in it, or use a tree with
+    /// a name of its own.
+    #[error("the default tree can be neither renamed nor dropped")]
+    DefaultTree,
     /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
     #[error("the range's lower bound lies above its upper bound")]
     ReversedBounds,

@@ -62,6 +62,7 @@ mod checkpoint;
 mod core;
 mod db;
 mod error;
+mod log;
 mod meta;
 mod open;
 mod options;
@@ -71,6 +72,7 @@ mod scan;
 mod stats;
 mod sync;
 mod tree;
+mod trees;
 mod verify;
 
 pub use catalog::MAX_TREE_NAME;

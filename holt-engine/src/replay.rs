@@ -8,7 +8,7 @@
 use holt_art::{Condition, Pool, Removed, Version};
 use holt_codec::{GRANULE, Op, Record};
 
-use crate::catalog::{Catalog, MAX_TREE_NAME, Named};
+use crate::catalog::{Catalog, DEFAULT_ID, Named, check_name};
 use crate::error::Error;
 use crate::sync::Arc;
 
@@ -49,25 +49,24 @@ impl<'a> Replay<'a> {
                 }
             }
             Record::CreateTree { tree, name } => self.create(address, tree, name, version)?,
+            Record::RenameTree { tree, name } => self.rename(address, tree, name, version)?,
+            Record::DropTree { tree } => self.drop(address, tree, version)?,
             Record::Skip { .. } | Record::CleanEnd => {}
             _ => return Err(Error::UnknownRecord { address }),
         }
         Ok(())
     }
 
-    fn tree(&mut self, address: u64, id: u64) -> Result<&Named, Error> {
+    fn tree(&mut self, address: u64, id: u64) -> Result<&Arc<Named>, Error> {
         if self.recent.as_ref().is_none_or(|named| named.id != id) {
             self.recent = self.catalog.by_id(id);
         }
         let missing = || damaged(address, format!("changes tree {id}, which does not exist"));
-        self.recent.as_deref().ok_or_else(missing)
+        self.recent.as_ref().ok_or_else(missing)
     }
 
     fn create(&self, address: u64, id: u64, name: &[u8], version: Version) -> Result<(), Error> {
-        let name = std::str::from_utf8(name)
-            .ok()
-            .filter(|name| (1..=MAX_TREE_NAME).contains(&name.len()))
-            .ok_or_else(|| damaged(address, "creates a tree of an impossible name".to_owned()))?;
+        let name = self.free_name(address, name)?;
         if id < self.catalog.next_id() {
             return Err(damaged(address, format!("gives the id {id} to a second tree")));
         }
@@ -77,6 +76,44 @@ impl<'a> Replay<'a> {
         drop(pass);
         self.catalog.announce(name, id, tree, 0);
         Ok(())
+    }
+
+    fn rename(
+        &mut self,
+        address: u64,
+        id: u64,
+        name: &[u8],
+        version: Version,
+    ) -> Result<(), Error> {
+        let name = self.free_name(address, name)?;
+        let named = self.changeable(address, id)?;
+        self.catalog.rename(&self.pool.enter(), &named, name, || (version, 0))
+    }
+
+    fn drop(&mut self, address: u64, id: u64, version: Version) -> Result<(), Error> {
+        let named = self.changeable(address, id)?;
+        self.recent = None;
+        let closed = self.pool.close_gate();
+        self.catalog.remove(closed.pass(), &named, || version)?;
+        Ok(self.pool.free_tree(&closed, named.tree.root())?)
+    }
+
+    /// A name that a tree can get.
+    fn free_name<'n>(&self, address: u64, name: &'n [u8]) -> Result<&'n str, Error> {
+        let name = std::str::from_utf8(name).ok().filter(|name| check_name(name).is_ok());
+        let name = name.ok_or_else(|| damaged(address, "gives an impossible name".to_owned()))?;
+        if self.catalog.by_name(name).is_some() {
+            return Err(damaged(address, format!("gives the name {name:?} to a second tree")));
+        }
+        Ok(name)
+    }
+
+    /// A tree that may be renamed or dropped.
+    fn changeable(&mut self, address: u64, id: u64) -> Result<Arc<Named>, Error> {
+        if id == DEFAULT_ID {
+            return Err(damaged(address, "renames or drops the default tree".to_owned()));
+        }
+        self.tree(address, id).cloned()
     }
 }
 

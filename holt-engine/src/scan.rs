@@ -143,7 +143,7 @@ impl<D: Disk> IntoIterator for Scan<D> {
             None => State::Reading(self.named.tree.cursor(self.scan)),
             Some(error) => State::Refused(error),
         };
-        Entries { lease: self.lease, state, left: self.limit }
+        Entries { lease: self.lease, named: self.named, state, left: self.limit }
     }
 }
 
@@ -163,6 +163,7 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 /// the iteration began; writes that happen meanwhile may be seen or not. After an error it ends.
 pub struct Entries<D: Disk = RealDisk> {
     lease: Arc<Lease<D>>,
+    named: Arc<Named>,
     state: State,
     /// How many more entries may be told.
     left: u64,
@@ -185,7 +186,9 @@ impl<D: Disk> Entries<D> {
                     return Ok(None);
                 }
                 self.left -= 1;
-                Ok(cursor.next().transpose()?.map(Entry::from))
+                let next = cursor.next();
+                self.named.check()?;
+                Ok(next.transpose()?.map(Entry::from))
             }
             State::Refused(_) => match std::mem::replace(&mut self.state, State::Done) {
                 State::Refused(error) => Err(error),
