@@ -5,10 +5,11 @@ use std::path::Path;
 
 use holt_journal::disk::{Disk, RealDisk};
 
+use crate::batch::{Applied, Batch};
 use crate::checkpoint::{self, Checkpoint};
 use crate::core::Lease;
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::stats::{self, Stats};
 use crate::sync::Arc;
 use crate::tree::Tree;
@@ -204,6 +205,72 @@ impl<D: Disk> Db<D> {
     pub fn tree_names(&self) -> Result<Vec<String>, Error> {
         self.lease.core().check_open()?;
         Ok(self.lease.core().catalog.names())
+    }
+
+    /// Does several things together or not at all: `fill` says what, and what must hold for it. See
+    /// [`Batch`] for what a batch can have in it. Waits for the database's
+    /// [durability](crate::Options::durability), if a guard fails, too.
+    ///
+    /// - In memory: no get sees a part of it, nor does an operation with a condition. A scan that
+    ///   runs meanwhile may.
+    /// - In the log and after a crash: it is one record, which counts as a whole or not at all.
+    /// - If `fill` returns an error, or a guard fails, or memory runs out half-way, nothing has
+    ///   changed.
+    ///
+    /// All other writers wait while a batch is applied. `fill` itself runs before that, once, and
+    /// may do anything.
+    ///
+    /// # Errors
+    ///
+    /// What `fill` returns; [`Error::GuardFailed`]; [`Error::TreeDropped`]; every error of a
+    /// [`put`](Tree::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_engine::{Error, Guard};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let (files, owners) = (db.tree("files")?, db.tree("owners")?);
+    /// let applied = db.atomic(|batch| {
+    ///     batch.require_absent(&files, b"report.txt")?;
+    ///     batch.put(&files, b"report.txt", b"12 pages")?;
+    ///     batch.put(&owners, b"alice/report.txt", b"")
+    /// })?;
+    /// assert_eq!(files.version(b"report.txt")?, applied.version(0));
+    ///
+    /// let refused = db.atomic(|batch| {
+    ///     batch.delete(&owners, b"alice/report.txt")?;
+    ///     batch.require_empty_prefix(&files, b"report")
+    /// });
+    /// let Err(Error::GuardFailed(failed)) = refused else { panic!("there is such a file") };
+    /// assert_eq!((failed.number, failed.guard), (0, Guard::PrefixEmpty));
+    /// assert!(owners.contains(b"alice/report.txt")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn atomic(
+        &self,
+        fill: impl FnOnce(&mut Batch<D>) -> Result<(), Error>,
+    ) -> Result<Applied, Error> {
+        self.atomic_with(self.lease.core().durability, fill)
+    }
+
+    /// As [`atomic`](Self::atomic), waiting for `durability`.
+    ///
+    /// # Errors
+    ///
+    /// As [`atomic`](Self::atomic).
+    pub fn atomic_with(
+        &self,
+        durability: Durability,
+        fill: impl FnOnce(&mut Batch<D>) -> Result<(), Error>,
+    ) -> Result<Applied, Error> {
+        self.lease.core().log()?;
+        let mut batch = Batch::new(&self.lease);
+        fill(&mut batch)?;
+        batch.commit(durability)
     }
 
     /// Waits until everything written so far is on stable storage, whatever it asked for itself.

@@ -2,7 +2,10 @@
 
 use std::io;
 
+use holt_codec::MAX_RECORD;
+
 use crate::catalog::MAX_TREE_NAME;
+use crate::guard::FailedGuard;
 use crate::{MAX_KEY, MAX_VALUE};
 
 /// Why an operation failed.
@@ -51,6 +54,18 @@ pub enum Error {
     /// a name of its own.
     #[error("the default tree can be neither renamed nor dropped")]
     DefaultTree,
+    /// A batch was given a tree of another database. Use the trees of the database whose batch it is.
+    #[error("the tree belongs to another database than the batch")]
+    OtherDatabase,
+    /// A batch would be longer than [`Batch::MAX_BYTES`](crate::Batch::MAX_BYTES). Make several of it.
+    #[error("a batch of {bytes} bytes is too long; at most {MAX_RECORD} bytes are allowed")]
+    BatchTooLong {
+        /// Bytes that it would take in the log.
+        bytes: u64,
+    },
+    /// Something that a batch requires does not hold. Look again, and decide anew.
+    #[error("{0}")]
+    GuardFailed(Box<FailedGuard>),
     /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
     #[error("the range's lower bound lies above its upper bound")]
     ReversedBounds,

@@ -57,16 +57,21 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod batch;
 mod catalog;
 mod checkpoint;
+mod commit;
 mod core;
 mod db;
 mod error;
+mod guard;
 mod log;
 mod meta;
 mod open;
 mod options;
+mod outcome;
 mod range;
+mod records;
 mod replay;
 mod scan;
 mod stats;
@@ -75,13 +80,16 @@ mod tree;
 mod trees;
 mod verify;
 
+pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
 pub use checkpoint::Checkpoint;
 pub use db::Db;
 pub use error::{Error, Holder};
+pub use guard::{FailedGuard, Guard};
 pub use holt_art::{MAX_KEY, MAX_VALUE, Version};
 pub use holt_journal::disk;
 pub use options::{Create, Durability, Options};
+pub use outcome::{Outcome, Renamed, Updated};
 pub use range::KeyRange;
 pub use scan::{Entries, Entry, Scan};
 pub use stats::Stats;

@@ -33,25 +33,55 @@ impl<'a> Replay<'a> {
     /// one of a kind that this version does not write, and the errors of the tree.
     pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
-        let pool = self.pool;
         match record {
-            Record::Op(Op::Put { tree, key, value }) => {
-                let named = self.tree(address, tree)?;
-                let pass = pool.enter();
-                named.tree.put(&pass, key, value, Condition::Always, || version)?;
-            }
-            Record::Op(Op::Delete { tree, key }) => {
-                let named = self.tree(address, tree)?;
-                let pass = pool.enter();
-                let removed = named.tree.remove(&pass, key, Condition::Always, || version)?;
-                if !matches!(removed, Removed::Removed(_)) {
-                    return Err(damaged(address, "removes a key that is not there".to_owned()));
+            Record::Op(op) => self.operation(address, op, version, true)?,
+            Record::Batch(batch) => {
+                for (number, op) in (0..).zip(batch.ops()) {
+                    let version = Version::new(version.get() + number);
+                    let version = version.ok_or_else(|| beyond(address))?;
+                    self.operation(address, op?, version, false)?;
                 }
             }
             Record::CreateTree { tree, name } => self.create(address, tree, name, version)?,
             Record::RenameTree { tree, name } => self.rename(address, tree, name, version)?,
             Record::DropTree { tree } => self.drop(address, tree, version)?,
             Record::Skip { .. } | Record::CleanEnd => {}
+            _ => return Err(Error::UnknownRecord { address }),
+        }
+        Ok(())
+    }
+
+    /// Applies one operation on keys. One that stands alone was written because it had an effect;
+    /// in a batch a removal may have found nothing.
+    fn operation(
+        &mut self,
+        address: u64,
+        op: Op<'_>,
+        version: Version,
+        effective: bool,
+    ) -> Result<(), Error> {
+        let pool = self.pool;
+        let tree = &self.tree(address, op.tree())?.tree;
+        let pass = pool.enter();
+        match op {
+            Op::Put { key, value, .. } => {
+                tree.put(&pass, key, value, Condition::Always, || version)?;
+            }
+            Op::Delete { key, .. } => {
+                let removed = tree.remove(&pass, key, Condition::Always, || version)?;
+                if effective && !matches!(removed, Removed::Removed(_)) {
+                    return Err(damaged(address, "removes a key that is not there".to_owned()));
+                }
+            }
+            Op::Rename { from, to, .. } => {
+                let value = tree.get(from, |value, _| value.to_vec())?;
+                let missing = || damaged(address, "renames a key that is not there".to_owned());
+                let value = value.ok_or_else(missing)?;
+                tree.put(&pass, to, &value, Condition::Always, || version)?;
+                if from != to {
+                    tree.remove(&pass, from, Condition::Always, || version)?;
+                }
+            }
             _ => return Err(Error::UnknownRecord { address }),
         }
         Ok(())
@@ -123,8 +153,11 @@ impl<'a> Replay<'a> {
 ///
 /// [`Error::Damaged`] if no version is that large.
 pub(crate) fn version(address: u64) -> Result<Version, Error> {
-    Version::new(address / GRANULE as u64)
-        .ok_or_else(|| damaged(address, "lies beyond the last possible version".to_owned()))
+    Version::new(address / GRANULE as u64).ok_or_else(|| beyond(address))
+}
+
+fn beyond(address: u64) -> Error {
+    damaged(address, "lies beyond the last possible version".to_owned())
 }
 
 fn damaged(address: u64, what: String) -> Error {
