@@ -99,9 +99,9 @@ impl<D: Disk> Tree<D> {
     /// # let tree = holt_engine::Db::in_memory()?.default_tree();
     /// tree.put(b"counter", &7_u64.to_le_bytes())?;
     /// let counter = tree.get_with(b"counter", |value, _| {
-    ///     value.try_into().map(u64::from_le_bytes)
+    ///     value.try_into().map(u64::from_le_bytes).ok()
     /// })?;
-    /// assert_eq!(counter, Some(Ok(7)));
+    /// assert_eq!(counter.flatten(), Some(7));
     /// # Ok(())
     /// # }
     /// ```

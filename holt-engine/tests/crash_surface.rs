@@ -16,10 +16,12 @@ use holt_engine::{Db, Durability, Error, Options};
 /// What a database holds: trees by name.
 type State = BTreeMap<String, Model>;
 
+type Act = dyn Fn(&Db<SimDisk>) -> Result<(), Error>;
+
 /// One step: what it does, and what that makes of the state.
 struct Step {
     durability: Durability,
-    act: Box<dyn Fn(&Db<SimDisk>) -> Result<(), Error>>,
+    act: Box<Act>,
     effect: Box<dyn Fn(&mut State)>,
 }
 
