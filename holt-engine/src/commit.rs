@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use holt_art::{Closed, Condition, Version};
+use holt_art::{Closed, Condition, Outlook, Version};
 use holt_codec::{Op, Record};
 use holt_journal::disk::Disk;
 
@@ -96,7 +96,8 @@ impl<D: Disk> Core<D> {
             return Ok(Commit::Done(None));
         };
         let bytes = steps.iter().flat_map(|step| &step.value).map(|value| value.len() as u64).sum();
-        let trial = self.pool.trial(&closed, steps.len(), bytes);
+        let outlook = Outlook { mutations: steps.len(), bytes, revocable: false };
+        let trial = self.pool.trial(&closed, outlook);
         let reservation = permit.reserve();
         let first = reservation.version();
         match steps.iter().try_for_each(|step| step.apply(&closed, first)) {

@@ -64,7 +64,8 @@ fn a_failed_guard_says_which_and_nothing_changes() {
     let other = Version::new(here.get() - 1).unwrap();
     let address = db.stats().unwrap().log_address;
     type Fill<'a> = &'a dyn Fn(&mut Batch<SimDisk>) -> Result<(), Error>;
-    let cases: [(Fill<'_>, u64, &str, &[u8], Guard, Option<Version>); 9] = [
+    type Case<'a> = (Fill<'a>, u64, &'a str, &'a [u8], Guard, Option<Version>);
+    let cases: [Case<'_>; 9] = [
         (
             &|batch| {
                 batch.require_present(&two, b"dir/here")?;
@@ -452,10 +453,10 @@ fn applied(before: &[Model; 2], parts: &[Part]) -> Option<[Model; 2]> {
             }
             Part::Absent(tree, key) if before[*tree].contains_key(key) => return None,
             Part::Present(tree, key) if !before[*tree].contains_key(key) => return None,
-            Part::Empty(tree, prefix) => {
-                if before[*tree].keys().any(|key| key.starts_with(prefix)) {
-                    return None;
-                }
+            Part::Empty(tree, prefix)
+                if before[*tree].keys().any(|key| key.starts_with(prefix)) =>
+            {
+                return None;
             }
             _ => {}
         }
