@@ -66,6 +66,12 @@ pub enum Error {
     /// Something that a batch requires does not hold. Look again, and decide anew.
     #[error("{0}")]
     GuardFailed(Box<FailedGuard>),
+    /// A key is none that a [`KeyPath`](crate::KeyPath) makes. Use it as it is, or leave it out.
+    #[error("no path has this key: what is at byte {at} is no segment")]
+    NotAPath {
+        /// Offset in bytes of what is wrong.
+        at: usize,
+    },
     /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
     #[error("the range's lower bound lies above its upper bound")]
     ReversedBounds,

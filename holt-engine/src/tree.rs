@@ -8,10 +8,11 @@ use holt_journal::disk::{Disk, RealDisk};
 
 use crate::catalog::Named;
 use crate::core::{Core, Lease, check_key, check_value};
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::options::Durability;
 use crate::range::KeyRange;
-use crate::scan::{Entry, Scan};
+use crate::scan::Scan;
 use crate::sync::Arc;
 
 /// One ordered map from keys to values, in a database of several.
