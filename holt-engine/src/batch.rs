@@ -12,6 +12,7 @@ use crate::core::{Lease, check_key, check_value};
 use crate::error::Error;
 use crate::guard::{FailedGuard, Guard, Guarded};
 use crate::options::Durability;
+use crate::prefixes::check_prefixes;
 use crate::sync::Arc;
 use crate::tree::Tree;
 
@@ -119,6 +120,54 @@ impl<D: Disk> Batch<D> {
         check_key(to)?;
         let tree = self.enlist(tree)?;
         self.push(&Op::Rename { tree, from, to })
+    }
+
+    /// Gives every key that begins with `from` a name that begins with `to` instead, as
+    /// [`Tree::rename_prefix`] does. The batch fails if no key begins with `from` by then, or if one
+    /// begins with `to`.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put), and [`Error::EmptyPrefix`], [`Error::PrefixInside`].
+    pub fn rename_prefix(&mut self, tree: &Tree<D>, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        self.move_prefix(tree, from, to, false)
+    }
+
+    /// As [`rename_prefix`](Self::rename_prefix), in place of all keys that begin with `to`.
+    ///
+    /// # Errors
+    ///
+    /// As [`rename_prefix`](Self::rename_prefix).
+    pub fn rename_prefix_replacing(
+        &mut self,
+        tree: &Tree<D>,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<(), Error> {
+        self.move_prefix(tree, from, to, true)
+    }
+
+    fn move_prefix(
+        &mut self,
+        tree: &Tree<D>,
+        from: &[u8],
+        to: &[u8],
+        replace: bool,
+    ) -> Result<(), Error> {
+        check_prefixes(from, to)?;
+        let tree = self.enlist(tree)?;
+        self.push(&Op::RenamePrefix { tree, from, to, replace })
+    }
+
+    /// Removes every key that begins with `prefix`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn delete_prefix(&mut self, tree: &Tree<D>, prefix: &[u8]) -> Result<(), Error> {
+        check_key(prefix)?;
+        let tree = self.enlist(tree)?;
+        self.push(&Op::DeletePrefix { tree, prefix })
     }
 
     fn require(&mut self, tree: &Tree<D>, key: &[u8], guard: Guard) -> Result<(), Error> {

@@ -7,11 +7,13 @@
 //! |---|---|---|
 //! | 0 | 4 | layout version, [`VERSION`] |
 //! | 4 | 4 | frame that is the tree's root |
-//! | 8 | 1 to 255 | name of the tree, UTF-8 |
+//! | 8 | 1 to 255 | name of the tree, UTF-8; nothing for the trash |
 //!
 //! - Ids are never given twice, not even after the tree is gone: the log names trees by id.
-//! - The catalogue and the default tree are there before the first record of the log. A database
-//!   without a checkpoint begins with exactly these two, both empty.
+//! - The catalogue, the default tree and the trash are there before the first record of the log. A
+//!   database without a checkpoint begins with exactly these three, the latter two empty.
+//! - The trash is a tree without a name, with the id [`TRASH_ID`]. What is removed by the prefix
+//!   hangs in it until the [reclaimer](crate::reclaim) has freed it.
 //! - Whatever happens to a tree changes one key, and so as a whole or not at all. A name is
 //!   unique because whoever gives one holds the lock on [`changing`](Catalog::changing).
 //! - Creating a tree is one log record. Its frame, its key in the catalogue and the next free id
@@ -19,7 +21,9 @@
 
 use std::collections::HashMap;
 
-use holt_art::{Condition, Entry, FrameId, Pass, Pool, Put, Removed, Scan, Version};
+use holt_art::{
+    Closed, Condition, Entry, FrameId, Outlook, Pass, Pool, Put, Removed, Scan, Version,
+};
 
 use crate::error::Error;
 use crate::meta::Meta;
@@ -34,6 +38,8 @@ pub const MAX_TREE_NAME: usize = 255;
 pub(crate) const DEFAULT_NAME: &str = "default";
 /// Its id.
 pub(crate) const DEFAULT_ID: u64 = 1;
+/// Id of the trash.
+const TRASH_ID: u64 = 0;
 /// The lowest id that a tree created later can have.
 pub(crate) const FIRST_FREE: u64 = 2;
 
@@ -90,6 +96,8 @@ impl Named {
 pub(crate) struct Catalog {
     /// The catalogue's own tree.
     tree: holt_art::Tree,
+    /// Where removed subtrees wait to be freed.
+    trash: holt_art::Tree,
     /// The id that the next new tree gets. Written inside the gate, read under the closed gate.
     next: AtomicU64,
     /// Held while a tree is created, renamed or dropped, so that two of these do not overlap.
@@ -107,11 +115,13 @@ impl Catalog {
     /// The catalogue of a database that has no checkpoint yet.
     pub(crate) fn new(pool: &Arc<Pool>) -> Result<Catalog, Error> {
         let pass = pool.enter();
-        let catalog = Catalog::of(pool.create_tree(&pass)?, FIRST_FREE);
+        let (tree, trash) = (pool.create_tree(&pass)?, pool.create_tree(&pass)?);
+        let catalog = Catalog::of(tree, trash, FIRST_FREE);
         let default = pool.create_tree(&pass)?;
         // No record stands behind this version: the log's first one has a greater.
-        let version = Version::new(1).expect("one is a version");
-        catalog.insert(&pass, DEFAULT_NAME, DEFAULT_ID, &default, || version)?;
+        let version = || Version::new(1).expect("one is a version");
+        catalog.insert(&pass, "", TRASH_ID, &catalog.trash, version)?;
+        catalog.insert(&pass, DEFAULT_NAME, DEFAULT_ID, &default, version)?;
         drop(pass);
         catalog.announce(DEFAULT_NAME, DEFAULT_ID, default, 0);
         Ok(catalog)
@@ -119,10 +129,19 @@ impl Catalog {
 
     /// The catalogue that a checkpoint left behind, in a pool that has its frames.
     pub(crate) fn open(pool: &Arc<Pool>, meta: Meta) -> Result<Catalog, Error> {
-        let catalog = Catalog::of(pool.open_tree(FrameId::new(meta.catalog))?, meta.next_tree);
+        let tree = pool.open_tree(FrameId::new(meta.catalog))?;
+        let Some(trash) = tree.get(&TRASH_ID.to_be_bytes(), |value, _| value.to_vec())? else {
+            return Err(damaged("the trash is missing".to_owned()));
+        };
+        let (_, trash, _) = decode(&TRASH_ID.to_be_bytes(), &trash)?;
+        let trash = pool.open_tree(FrameId::new(trash))?;
+        let catalog = Catalog::of(tree, trash, meta.next_tree);
         for entry in catalog.tree.cursor(Scan::all()) {
             let Entry::Key { key, value, .. } = entry? else { continue };
             let (id, root, name) = decode(&key, &value)?;
+            if id == TRASH_ID {
+                continue;
+            }
             if id >= meta.next_tree || catalog.by_name(name).is_some() {
                 return Err(damaged(format!("tree {name:?} with the id {id} is impossible")));
             }
@@ -134,9 +153,10 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn of(tree: holt_art::Tree, next: u64) -> Catalog {
+    fn of(tree: holt_art::Tree, trash: holt_art::Tree, next: u64) -> Catalog {
         Catalog {
             tree,
+            trash,
             next: AtomicU64::new(next),
             changing: Mutex::new(()),
             names: RwLock::default(),
@@ -170,9 +190,14 @@ impl Catalog {
         read(&self.names).by_id.values().cloned().collect()
     }
 
-    /// The root frames of everything, the catalogue's among them.
+    /// Where removed subtrees wait to be freed.
+    pub(crate) fn trash(&self) -> &holt_art::Tree {
+        &self.trash
+    }
+
+    /// The root frames of everything, those of the catalogue and the trash among them.
     pub(crate) fn roots(&self) -> Vec<FrameId> {
-        let mut roots = vec![self.tree.root()];
+        let mut roots = vec![self.tree.root(), self.trash.root()];
         roots.extend(self.all().iter().map(|named| named.tree.root()));
         roots
     }
@@ -259,25 +284,35 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes a tree out of the catalogue; its frames are the caller's to free. `sequence` is as
-    /// for [`insert`](Self::insert).
-    pub(crate) fn remove(
+    /// Takes a tree out of the catalogue and what it holds into the trash. `sequence` is as for
+    /// [`insert`](Self::insert).
+    pub(crate) fn drop_tree(
         &self,
-        pass: &Pass<'_>,
+        pool: &Arc<Pool>,
+        closed: &Closed<'_>,
         named: &Named,
         sequence: impl FnOnce() -> Version,
     ) -> Result<(), Error> {
+        // Two changes, of which the second may find no room.
+        let trial = pool.trial(closed, Outlook { mutations: 2, bytes: 0, revocable: true });
+        // The removal of the keys has no record of its own, so its version is nobody's.
+        let version = || Version::MAX;
+        named.tree.remove_prefix(trial.moving(), b"", &self.trash, version)?;
         let key = named.id.to_be_bytes();
-        let removed = self.tree.remove(pass, &key, Condition::Always, sequence)?;
+        let removed = self.tree.remove(closed.pass(), &key, Condition::Always, sequence)?;
         if !matches!(removed, Removed::Removed(_)) {
             return Err(damaged(format!("tree {} is not in it", named.id)));
         }
-        // Relaxed: see `Named::check`.
+        // Relaxed: see `Named::check`. Before the trial, a move, ends, so that nobody finds the tree
+        // empty and not marked.
         named.dropped.store(true, Ordering::Relaxed);
+        trial.keep();
         let mut names = write(&self.names);
         names.by_name.remove(&*read(&named.name));
         names.by_id.remove(&named.id);
-        Ok(())
+        drop(names);
+        // All that is left is the root.
+        Ok(pool.free_tree(closed, named.tree.root())?)
     }
 }
 
@@ -300,7 +335,11 @@ fn decode<'a>(key: &[u8], value: &'a [u8]) -> Result<(u64, u32, &'a str), Error>
     }
     let id = key.try_into().map(u64::from_be_bytes);
     let id = id.map_err(|_| damaged(format!("an id has {} bytes", key.len())))?;
-    let name = std::str::from_utf8(name).ok().filter(|name| check_name(name).is_ok());
+    let legal = |name: &&str| match id {
+        TRASH_ID => name.is_empty(),
+        _ => check_name(name).is_ok(),
+    };
+    let name = std::str::from_utf8(name).ok().filter(legal);
     let name = name.ok_or_else(|| damaged(format!("the name of tree {id} is impossible")))?;
     Ok((id, u32::from_le_bytes([r0, r1, r2, r3]), name))
 }
@@ -334,7 +373,8 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_is_an_error() {
-        let (key, good) = ([0; 8], encode(3, "n"));
+        let (key, good) = (7_u64.to_be_bytes(), encode(3, "n"));
+        assert!(matches!(decode(&[0; 8], &good), Err(Error::Damaged { .. })), "the trash");
         for end in 0..good.len() {
             let cut = decode(&key, &good[..end]);
             assert!(matches!(cut, Err(Error::Damaged { .. })), "{end}");

@@ -63,6 +63,8 @@ pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     )?;
     cut.commit();
     core.due.again(log_address);
+    // The copies that the cut needed are free again.
+    core.trash.filled();
     journal.truncate_below(log_address)?;
     Ok(Checkpoint { log_address, images: report.images, bytes: report.data_bytes })
 }

@@ -28,6 +28,7 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::log::{Log, Reservation};
 use crate::options::{Durability, Options};
+use crate::reclaim::{Reclaimer, Trash};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::{MAX_KEY, MAX_VALUE};
 
@@ -46,6 +47,8 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) checkpointing: Mutex<()>,
     /// When the next automatic checkpoint is due.
     pub(crate) due: Arc<Due>,
+    /// How the thread that empties the trash hears of it.
+    pub(crate) trash: Arc<Trash>,
     /// Set once, by whoever closes.
     closed: AtomicBool,
 }
@@ -105,6 +108,7 @@ impl<D: Disk> Core<D> {
             durability: options.durability,
             checkpointing: Mutex::new(()),
             due: Arc::new(due),
+            trash: Arc::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -282,6 +286,7 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
 pub(crate) struct Lease<D: Disk> {
     core: Arc<Core<D>>,
     checkpointer: Option<Checkpointer>,
+    reclaimer: Option<Reclaimer>,
     /// The process that opened the database: a forked child has copies of the handles, too.
     process: u32,
 }
@@ -290,7 +295,11 @@ impl<D: Disk> Lease<D> {
     pub(crate) fn new(core: Core<D>) -> Result<Lease<D>, Error> {
         let automatic = core.log.is_some() && core.due.automatic();
         let core = Arc::new(core);
-        let mut lease = Lease { core, checkpointer: None, process: std::process::id() };
+        let mut lease =
+            Lease { core, checkpointer: None, reclaimer: None, process: std::process::id() };
+        if lease.core.log.is_some() {
+            lease.reclaimer = Some(Reclaimer::start(&lease.core)?);
+        }
         if automatic {
             lease.checkpointer = Some(Checkpointer::start(&lease.core)?);
         }
@@ -321,6 +330,9 @@ impl<D: Disk> Lease<D> {
         })?;
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.stop();
+        }
+        if let Some(reclaimer) = &self.reclaimer {
+            reclaimer.stop();
         }
         self.core.close()
     }

@@ -72,6 +72,14 @@ pub enum Error {
         /// Offset in bytes of what is wrong.
         at: usize,
     },
+    /// The empty prefix, which every key begins with, cannot be renamed, and nothing can be renamed to
+    /// it. Name what is to be renamed.
+    #[error("the empty prefix cannot be renamed, and nothing can be renamed to it")]
+    EmptyPrefix,
+    /// A prefix was to be renamed to one that begins with it and goes on, so that the keys would
+    /// come to lie below themselves. Take a name outside.
+    #[error("the new prefix begins with the old one; rename to a name outside of it")]
+    PrefixInside,
     /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
     #[error("the range's lower bound lies above its upper bound")]
     ReversedBounds,
@@ -130,7 +138,7 @@ pub enum Error {
     },
     /// The tree refused or failed, for want of memory most likely.
     #[error(transparent)]
-    Tree(#[from] holt_art::Error),
+    Tree(holt_art::Error),
     /// The log or the frame file refused or failed. A write that got this error *may* have been
     /// applied; if the journal has closed itself, every later write fails as well, reads go on,
     /// and opening the database again recovers it.
@@ -147,6 +155,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl From<holt_art::Error> for Error {
+    fn from(error: holt_art::Error) -> Error {
+        match error {
+            // A key that would result from a rename.
+            holt_art::Error::KeyTooLong { length } => Error::KeyTooLong { length },
+            error => Error::Tree(error),
+        }
+    }
 }
 
 impl From<holt_journal::Error> for Error {

@@ -18,9 +18,10 @@ pub enum Guard {
     Present,
     /// No key begins with the prefix.
     PrefixEmpty,
-    /// The key that an operation renames has a value by then.
+    /// The key that an operation renames has a value by then, or a key begins with the prefix.
     RenameSource,
-    /// The name that an operation gives to a key has no value by then.
+    /// The name that an operation gives to a key has no value by then, or no key begins with the
+    /// prefix.
     RenameTarget,
 }
 

@@ -77,6 +77,20 @@ pub enum Renamed {
     Exists(Version),
 }
 
+/// What became of a prefix that was to be renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "the prefix may not have been renamed"]
+pub enum Moved {
+    /// The keys have their new names. The version of the change; the values keep theirs.
+    Done(Version),
+    /// The old and the new prefix are the same, so nothing has changed.
+    Unchanged,
+    /// No key begins with the old prefix, and nothing has changed.
+    Missing,
+    /// Keys begin with the new prefix, which were not to be replaced. Nothing has changed.
+    Occupied,
+}
+
 /// What became of a value that was to be updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Updated {

@@ -5,7 +5,7 @@
 //! - The log holds effects. One that cannot happen, such as the removal of a key that is not there,
 //!   is damage and not skipped.
 
-use holt_art::{Condition, Pool, Removed, Version};
+use holt_art::{Condition, Existing, Pool, Removed, Version};
 use holt_codec::{GRANULE, Op, Record};
 
 use crate::catalog::{Catalog, DEFAULT_ID, Named, check_name};
@@ -60,8 +60,28 @@ impl<'a> Replay<'a> {
         version: Version,
         effective: bool,
     ) -> Result<(), Error> {
-        let pool = self.pool;
+        let (pool, trash) = (self.pool, self.catalog.trash());
         let tree = &self.tree(address, op.tree())?.tree;
+        if let Op::RenamePrefix { .. } | Op::DeletePrefix { .. } = op {
+            let closed = pool.close_gate();
+            let moving = pool.start_move(&closed);
+            return match op {
+                Op::RenamePrefix { from, to, replace, .. } => {
+                    let existing = if replace { Existing::Replace } else { Existing::Refuse };
+                    tree.rename_prefix(&moving, from, to, existing, trash, || version)?;
+                    Ok(())
+                }
+                Op::DeletePrefix { prefix, .. } => {
+                    let removed = tree.remove_prefix(&moving, prefix, trash, || version)?;
+                    if effective && removed.is_none() {
+                        let what = "removes a prefix that no key has".to_owned();
+                        return Err(damaged(address, what));
+                    }
+                    Ok(())
+                }
+                _ => Err(Error::UnknownRecord { address }),
+            };
+        }
         let pass = pool.enter();
         match op {
             Op::Put { key, value, .. } => {
@@ -124,8 +144,7 @@ impl<'a> Replay<'a> {
         let named = self.changeable(address, id)?;
         self.recent = None;
         let closed = self.pool.close_gate();
-        self.catalog.remove(closed.pass(), &named, || version)?;
-        Ok(self.pool.free_tree(&closed, named.tree.root())?)
+        self.catalog.drop_tree(self.pool, &closed, &named, || version)
     }
 
     /// A name that a tree can get.

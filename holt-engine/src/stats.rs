@@ -19,6 +19,9 @@ pub struct Stats {
     pub frames: u64,
     /// How full the frames are, from 0 to 1.
     pub fill: f64,
+    /// Whether there is memory that is still to be given back, by a thread in the background, from
+    /// prefixes and trees that are gone.
+    pub reclaiming: bool,
     /// Bytes of memory that frames and large values take, copies kept for a checkpoint among them.
     pub memory_bytes: u64,
     /// Bytes of disk that the frame file and the manifest take.
@@ -48,6 +51,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         keys: trees.iter().map(|named| named.tree.len()).sum(),
         frames: pool.frames,
         fill: pool.fill(),
+        reclaiming: !core.catalog.trash().is_empty(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,
         store_bytes: 0,
         log_bytes: 0,

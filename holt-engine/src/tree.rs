@@ -41,7 +41,7 @@ impl<D: Disk> Tree<D> {
     }
 
     /// Reads, and then looks whether the tree was still there: see [`Named::check`].
-    fn read<R>(
+    pub(crate) fn read<R>(
         &self,
         read: impl FnOnce(&holt_art::Tree) -> Result<R, holt_art::Error>,
     ) -> Result<R, Error> {

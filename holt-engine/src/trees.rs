@@ -4,7 +4,8 @@
 //! - A tree is given out under a name once the record that gave the name is as durable as the
 //!   database's writes are.
 //! - A tree is dropped under the closed gate: no writer is in it, and whoever comes later finds it
-//!   marked. Readers, who do not take the gate, look for the mark after they have read.
+//!   marked. Readers, who do not take the gate, look for the mark after they have read. What it
+//!   holds goes into the trash as one subtree.
 
 use holt_codec::{GRANULE, Record};
 use holt_journal::disk::Disk;
@@ -75,9 +76,10 @@ impl<D: Disk> Core<D> {
         let named = self.changeable(name)?;
         let record = Record::DropTree { tree: named.id };
         self.write_alone(&record, self.durability, |closed, sequence| {
-            self.catalog.remove(closed.pass(), &named, sequence)?;
-            Ok(self.pool.free_tree(closed, named.tree.root())?)
-        })
+            self.catalog.drop_tree(&self.pool, closed, &named, sequence)
+        })?;
+        self.trash.filled();
+        Ok(())
     }
 
     /// The tree that every database has.
