@@ -265,6 +265,21 @@ fn memory_that_runs_out_half_way_leaves_everything_as_it_was() {
                         after.insert(to.into_bytes(), value);
                     }
                 }
+                if round % 4 == 1 {
+                    let found = model.keys().next().map_or(&b"9"[..], |key| &key[..2]);
+                    let goes = |key: &[u8]| key.starts_with(found);
+                    if model.keys().any(|key| goes(key)) {
+                        batch.rename_prefix(&tree, found, b"elsewhere")?;
+                        for key in Vec::from_iter(after.keys().filter(|key| goes(key)).cloned()) {
+                            let value = after.remove(&key).unwrap();
+                            after.insert([b"elsewhere", &key[2..]].concat(), value);
+                        }
+                        batch.put(&tree, b"much more", &vec![1; 40_000])?;
+                        batch.delete_prefix(&tree, b"elsewhere")?;
+                        after.retain(|key, _| !key.starts_with(b"elsewhere"));
+                        after.insert(b"much more".to_vec(), vec![1; 40_000]);
+                    }
+                }
                 Ok(())
             });
             match outcome {
@@ -410,6 +425,8 @@ enum Part {
     Put(usize, Vec<u8>, Vec<u8>),
     Delete(usize, Vec<u8>),
     Rename(usize, Vec<u8>, Vec<u8>, bool),
+    RenamePrefix(usize, Vec<u8>, Vec<u8>, bool),
+    DeletePrefix(usize, Vec<u8>),
     Absent(usize, Vec<u8>),
     Present(usize, Vec<u8>),
     Empty(usize, Vec<u8>),
@@ -422,10 +439,17 @@ fn part() -> impl Strategy<Value = Part> {
         1 => (0..12_000_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]),
     ];
     let tree = || 0..2_usize;
+    let prefix = || vec(select(&[b'/', b'a'][..]), 1..4);
     prop_oneof![
         8 => (tree(), key(), value).prop_map(|(t, k, v)| Part::Put(t, k, v)),
         4 => (tree(), key()).prop_map(|(t, k)| Part::Delete(t, k)),
         4 => (tree(), key(), key(), any::<bool>()).prop_map(|(t, f, k, g)| Part::Rename(t, f, k, g)),
+        1 => (tree(), prefix(), prefix(), any::<bool>())
+            .prop_filter("keys cannot move below themselves", |(_, from, to, _)| {
+                from == to || !to.starts_with(from)
+            })
+            .prop_map(|(t, f, k, r)| Part::RenamePrefix(t, f, k, r)),
+        1 => (tree(), key()).prop_map(|(t, k)| Part::DeletePrefix(t, k)),
         1 => (tree(), key()).prop_map(|(t, k)| Part::Absent(t, k)),
         1 => (tree(), key()).prop_map(|(t, k)| Part::Present(t, k)),
         1 => (tree(), vec(any::<u8>(), 1..3)).prop_map(|(t, k)| Part::Empty(t, k)),
@@ -451,6 +475,26 @@ fn applied(before: &[Model; 2], parts: &[Part]) -> Option<[Model; 2]> {
                 after[*tree].remove(from);
                 after[*tree].insert(to.clone(), value);
             }
+            Part::RenamePrefix(tree, from, to, replace) => {
+                let mut gone = Model::new();
+                let mut moved = Model::new();
+                for (key, value) in std::mem::take(&mut after[*tree]) {
+                    match () {
+                        () if key.starts_with(from) => {
+                            moved.insert([to, &key[from.len()..]].concat(), value);
+                        }
+                        () if key.starts_with(to) => drop(gone.insert(key, value)),
+                        () => drop(after[*tree].insert(key, value)),
+                    }
+                }
+                if moved.is_empty() || !(gone.is_empty() || *replace) {
+                    return None;
+                }
+                after[*tree].extend(moved);
+            }
+            Part::DeletePrefix(tree, prefix) => {
+                after[*tree].retain(|key, _| !key.starts_with(prefix));
+            }
             Part::Absent(tree, key) if before[*tree].contains_key(key) => return None,
             Part::Present(tree, key) if !before[*tree].contains_key(key) => return None,
             Part::Empty(tree, prefix)
@@ -465,7 +509,7 @@ fn applied(before: &[Model; 2], parts: &[Part]) -> Option<[Model; 2]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
     fn batches_do_what_their_parts_do_to_maps(
@@ -487,6 +531,13 @@ proptest! {
                     Part::Rename(tree, from, to, false) => {
                         batch.rename_replacing(&trees[*tree], from, to)
                     }
+                    Part::RenamePrefix(tree, from, to, false) => {
+                        batch.rename_prefix(&trees[*tree], from, to)
+                    }
+                    Part::RenamePrefix(tree, from, to, true) => {
+                        batch.rename_prefix_replacing(&trees[*tree], from, to)
+                    }
+                    Part::DeletePrefix(tree, prefix) => batch.delete_prefix(&trees[*tree], prefix),
                     Part::Absent(tree, key) => batch.require_absent(&trees[*tree], key),
                     Part::Present(tree, key) => batch.require_present(&trees[*tree], key),
                     Part::Empty(tree, prefix) => batch.require_empty_prefix(&trees[*tree], prefix),

@@ -1,5 +1,5 @@
 //! Power cuts and kills at every single call of a workload of what changes more than one thing:
-//! batches, renames, answers for many keys, trees that come, get other names and go.
+//! batches, renames of keys and prefixes, answers for many keys, trees that come, get other names and go.
 //!
 //! What is left has to open, to verify, and to be the state after some step, whole: not one of
 //! before what was acknowledged, and nothing in between.
@@ -48,6 +48,14 @@ fn model<'a>(state: &'a mut State, name: &str) -> &'a mut Model {
 fn moved(model: &mut Model, from: &[u8], to: &[u8]) {
     let value = model.remove(from).expect("the key is there by then");
     model.insert(to.to_vec(), value);
+}
+
+fn move_prefix(model: &mut Model, from: &[u8], to: &[u8]) {
+    let moved = |(key, value): (Vec<u8>, Vec<u8>)| match key.strip_prefix(from) {
+        Some(rest) => ([to, rest].concat(), value),
+        None => (key, value),
+    };
+    *model = std::mem::take(model).into_iter().map(moved).collect();
 }
 
 fn put(name: &'static str, key: &'static [u8], length: usize, durability: Durability) -> Step {
@@ -166,6 +174,40 @@ fn steps() -> Vec<Step> {
                 Ok(())
             },
             |state| drop(model(state, "default").insert(b"one".to_vec(), b"12".to_vec())),
+        ),
+        step(
+            Sync,
+            |db| {
+                let moved = db.open_tree("b")?.rename_prefix_with(b"\x01", b"moved/", Sync)?;
+                assert!(matches!(moved, holt_engine::Moved::Done(_)));
+                Ok(())
+            },
+            |state| move_prefix(model(state, "b"), b"\x01", b"moved/"),
+        ),
+        step(
+            Os,
+            |db| db.open_tree("b")?.delete_prefix_with(b"\x02", Os).map(drop),
+            |state| model(state, "b").retain(|key, _| !key.starts_with(b"\x02")),
+        ),
+        step(
+            Buffered,
+            |db| {
+                let (b, c) = (db.open_tree("b")?, db.open_tree("c")?);
+                let fill = |batch: &mut holt_engine::Batch<SimDisk>| {
+                    batch.put(&b, b"moved/more", b"")?;
+                    batch.rename_prefix(&b, b"moved/", b"again/")?;
+                    batch.rename(&b, b"again/more", b"more")?;
+                    batch.delete_prefix(&c, b"")?;
+                    batch.put(&c, b"z", b"new")
+                };
+                db.atomic_with(Buffered, fill).map(drop)
+            },
+            |state| {
+                let b = model(state, "b");
+                move_prefix(b, b"moved/", b"again/");
+                b.insert(b"more".to_vec(), Vec::new());
+                *model(state, "c") = Model::from([(b"z".to_vec(), b"new".to_vec())]);
+            },
         ),
         drop_tree("b"),
         create("a"),
