@@ -80,7 +80,8 @@ pub use error::Error;
 pub use map::Art;
 #[cfg(not(loom))]
 pub use pool::{
-    Cut, FrameId, Moving, Pool, PoolOptions, PoolStats, Snapshot, gate::Closed, gate::Pass,
+    Cut, FrameId, Moving, Outlook, Pool, PoolOptions, PoolStats, Snapshot, Trial, gate::Closed,
+    gate::Pass,
 };
 #[cfg(not(loom))]
 pub use tree::{

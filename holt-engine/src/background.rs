@@ -7,7 +7,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use holt_journal::Journal;
 use holt_journal::disk::Disk;
 
 use crate::checkpoint;
@@ -150,7 +149,7 @@ fn run<D: Disk>(due: &Due, weak: &Weak<Core<D>>) {
         if failure.is_some() {
             // The next attempt waits for as much log as after a success: without that a full disk
             // would be asked again by every write.
-            due.again(core.log().map_or(NEVER, Journal::tail));
+            due.again(core.log_address());
         }
         lock(&due.state).failure = failure;
     }

@@ -15,6 +15,7 @@ use holt_journal::store::{ImageSource, ObjectId, SourceError};
 
 use crate::core::Core;
 use crate::error::Error;
+use crate::log::Log;
 use crate::sync::lock;
 
 /// What a checkpoint did.
@@ -37,12 +38,16 @@ pub struct Checkpoint {
 /// was, and the previous checkpoint counts.
 pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     let _alone = lock(&core.checkpointing);
-    let journal = core.journal()?;
+    let log = core.log()?;
+    let (Some(files), Log::Journal(journal)) = (&core.files, log) else {
+        // In memory there is nothing to be written.
+        return Ok(Checkpoint { log_address: log.tail(), images: 0, bytes: 0 });
+    };
     // A closed journal is behind what memory holds: a checkpoint would make that durable.
     if let Some(failure) = journal.failure() {
         return Err(failure.into());
     }
-    if journal.tail() == core.store.log_address() {
+    if journal.tail() == files.store.log_address() {
         return Ok(Checkpoint { log_address: journal.tail(), images: 0, bytes: 0 });
     }
     let closed = core.pool.close_gate();
@@ -50,7 +55,7 @@ pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     let log_address = journal.tail();
     let meta = core.catalog.meta();
     drop(closed);
-    let report = core.store.checkpoint(
+    let report = files.store.checkpoint(
         log_address,
         &meta.encode(),
         &mut CutImages { cut: &cut },
@@ -58,6 +63,8 @@ pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     )?;
     cut.commit();
     core.due.again(log_address);
+    // The copies that the cut needed are free again.
+    core.trash.filled();
     journal.truncate_below(log_address)?;
     Ok(Checkpoint { log_address, images: report.images, bytes: report.data_bytes })
 }

@@ -18,65 +18,98 @@
 use std::fmt;
 use std::io::ErrorKind;
 
-use holt_art::{Pass, Pool, Version};
-use holt_codec::{GRANULE, Record};
+use holt_art::{Closed, Pass, Pool, Version};
+use holt_codec::Record;
 use holt_journal::disk::{Access, Disk, DiskFile};
 use holt_journal::store::Store;
-use holt_journal::{Ack, Journal};
 
 use crate::background::{Checkpointer, Due};
-use crate::catalog::{Catalog, DEFAULT_ID, MAX_TREE_NAME, Named};
+use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::log::{Log, Reservation};
 use crate::options::{Durability, Options};
+use crate::reclaim::{Reclaimer, Trash};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::{MAX_KEY, MAX_VALUE};
-
-/// Beyond this address of the log no write is begun: versions end a margin of a tebibyte later.
-const LAST_ADDRESS: u64 = (1 << 51) - (1 << 40);
 
 /// Everything of an open database. Shared by its handles, through [`Lease`], and while it works by
 /// the background thread.
 pub(crate) struct Core<D: Disk> {
     pub(crate) pool: Arc<Pool>,
     pub(crate) catalog: Catalog,
-    pub(crate) store: Store<D>,
-    /// The log; none if the database was opened for reading alone.
-    journal: Option<Journal<D>>,
-    /// Address at which the log ended when the database was opened.
-    recovered: u64,
-    disk: Arc<D>,
+    /// Where the database is kept; none if it lives in memory alone.
+    pub(crate) files: Option<Files<D>>,
+    /// The order of writes; none if the database was opened for reading alone.
+    log: Option<Log<D>>,
     /// What writes wait for that do not say it themselves.
     pub(crate) durability: Durability,
     /// Held while a checkpoint is made: there is one at a time.
     pub(crate) checkpointing: Mutex<()>,
     /// When the next automatic checkpoint is due.
     pub(crate) due: Arc<Due>,
+    /// How the thread that empties the trash hears of it.
+    pub(crate) trash: Arc<Trash>,
     /// Set once, by whoever closes.
     closed: AtomicBool,
+}
+
+/// What a database has on disk.
+pub(crate) struct Files<D: Disk> {
+    pub(crate) store: Store<D>,
+    disk: Arc<D>,
+    /// Address at which the log ended when the database was opened.
+    recovered: u64,
     /// Keeps other processes out until the database is closed.
     lock: Mutex<Option<D::Lock>>,
+}
+
+impl<D: Disk> Files<D> {
+    pub(crate) fn new(store: Store<D>, disk: Arc<D>, recovered: u64, lock: D::Lock) -> Files<D> {
+        Files { store, disk, recovered, lock: Mutex::new(Some(lock)) }
+    }
+
+    /// Bytes of all files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn bytes(&self) -> Result<u64, Error> {
+        let failed = |source| Error::Io { doing: "measure the files", source };
+        let mut bytes = 0;
+        for name in self.disk.list().map_err(failed)? {
+            match self.disk.open(&name, Access::Read).and_then(|file| file.len()) {
+                Ok(length) => bytes += length,
+                // A segment that was given up between the two calls.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 impl<D: Disk> Core<D> {
     pub(crate) fn new(
         (pool, catalog): (Arc<Pool>, Catalog),
-        (store, journal, recovered): (Store<D>, Option<Journal<D>>, u64),
-        (disk, lock): (Arc<D>, D::Lock),
+        files: Option<Files<D>>,
+        log: Option<Log<D>>,
         options: &Options,
     ) -> Core<D> {
-        let due = Due::new(store.log_address(), options.checkpoint_bytes);
+        // A database in memory has nothing to make checkpoints of.
+        let due = match &files {
+            Some(files) => Due::new(files.store.log_address(), options.checkpoint_bytes),
+            None => Due::new(0, 0),
+        };
         Core {
             pool,
             catalog,
-            store,
-            journal,
-            recovered,
-            disk,
+            files,
+            log,
             durability: options.durability,
             checkpointing: Mutex::new(()),
             due: Arc::new(due),
+            trash: Arc::default(),
             closed: AtomicBool::new(false),
-            lock: Mutex::new(Some(lock)),
         }
     }
 
@@ -94,136 +127,112 @@ impl<D: Disk> Core<D> {
     /// # Errors
     ///
     /// [`Error::Closed`] or [`Error::ReadOnly`].
-    pub(crate) fn journal(&self) -> Result<&Journal<D>, Error> {
+    pub(crate) fn log(&self) -> Result<&Log<D>, Error> {
         self.check_open()?;
-        self.journal.as_ref().ok_or(Error::ReadOnly)
-    }
-
-    /// The log, if there is one, in whatever state.
-    pub(crate) fn log(&self) -> Option<&Journal<D>> {
-        self.journal.as_ref()
+        self.log.as_ref().ok_or(Error::ReadOnly)
     }
 
     /// Writes one record: `apply` changes the tree and calls its second argument at the moment at
     /// which the change is certain, or returns without having changed anything.
+    #[inline]
     pub(crate) fn write<R>(
         &self,
         record: &Record<'_>,
         durability: Durability,
         apply: impl FnOnce(&Pass<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let journal = self.journal()?;
-        // The margin is more than everybody together can reserve between this and his own turn.
-        if journal.tail() > LAST_ADDRESS {
-            return Err(holt_journal::Error::LogExhausted.into());
-        }
-        let mut permit = Some(journal.permit(record.encoded_len()?)?);
+        self.write_inside(record, durability, || self.pool.enter(), apply)
+    }
+
+    /// As [`write`](Self::write), alone behind the closed gate.
+    pub(crate) fn write_alone<R>(
+        &self,
+        record: &Record<'_>,
+        durability: Durability,
+        apply: impl FnOnce(&Closed<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.write_inside(record, durability, || self.pool.close_gate(), apply)
+    }
+
+    #[inline]
+    fn write_inside<G, R>(
+        &self,
+        record: &Record<'_>,
+        durability: Durability,
+        gate: impl FnOnce() -> G,
+        apply: impl FnOnce(&G, &mut dyn FnMut() -> Version) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let log = self.log()?;
+        let mut permit = Some(log.permit(record.encoded_len()?)?);
         let mut reservation = None;
-        let pass = self.pool.enter();
-        let outcome = apply(&pass, &mut || {
+        let inside = gate();
+        let outcome = apply(&inside, &mut || {
             let permit = permit.take().expect("a change is sequenced once");
-            let address = reservation.insert(permit.reserve()).address();
-            Version::new(address / GRANULE as u64).expect("addresses were checked to be versions")
+            reservation.insert(permit.reserve()).version()
         });
-        drop(pass);
-        let end = match reservation {
-            Some(reservation) => {
-                let end = reservation.end();
-                reservation.publish(record);
-                self.due.passed(end);
-                end
-            }
+        drop(inside);
+        match reservation {
+            Some(reservation) => self.publish(record, reservation, durability)?,
             None => {
                 drop(permit);
-                if outcome.is_err() || durability == Durability::Buffered {
-                    return outcome;
+                // An error promises nothing, so it has nothing to wait for.
+                if outcome.is_ok() {
+                    self.rest(durability)?;
                 }
-                journal.tail()
             }
-        };
-        journal.wait(end, ack(durability))?;
+        }
         outcome
     }
 
-    /// The tree of this name, created if there is none.
-    pub(crate) fn tree(&self, name: &str) -> Result<Arc<Named>, Error> {
-        if name.is_empty() || name.len() > MAX_TREE_NAME {
-            return Err(Error::TreeName { length: name.len() });
-        }
-        self.check_open()?;
-        if let Some(named) = self.catalog.by_name(name) {
-            return self.observed(named);
-        }
-        // Refused before the mutex is taken: a reader has nothing to wait for.
-        self.journal()?;
-        let _alone = self.catalog.creating();
-        // Somebody else may have been faster.
-        if let Some(named) = self.catalog.by_name(name) {
-            return self.observed(named);
-        }
-        let id = self.catalog.next_id();
-        let record = Record::CreateTree { tree: id, name: name.as_bytes() };
-        let length = record.encoded_len()? as u64;
-        let mut stray = None;
-        let created = self.write(&record, self.durability, |pass, sequence| {
-            let tree = self.pool.create_tree(pass)?;
-            stray = Some(tree.root());
-            let mut end = 0;
-            self.catalog.insert(pass, name, id, &tree, || {
-                let version = sequence();
-                end = version.get() * GRANULE as u64 + length;
-                version
-            })?;
-            stray = None;
-            Ok(self.catalog.announce(name, id, tree, end))
-        });
-        if let Some(root) = stray {
-            self.pool.free_tree(&self.pool.close_gate(), root)?;
-        }
-        created
+    /// Ends a write that has been applied.
+    pub(crate) fn publish(
+        &self,
+        record: &Record<'_>,
+        reservation: Reservation<'_, D>,
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let end = reservation.end();
+        reservation.publish(record);
+        self.due.passed(end);
+        self.log.as_ref().ok_or(Error::ReadOnly)?.wait(end, durability)
     }
 
-    /// A tree that is there, once its creation is as durable as the database's writes are: somebody
-    /// else may have announced it and be waiting still.
-    fn observed(&self, named: Arc<Named>) -> Result<Arc<Named>, Error> {
-        if let Some(journal) = &self.journal
-            && named.created > 0
-        {
-            journal.wait(named.created, ack(self.durability))?;
+    /// Waits, for an operation that changed nothing, until what it saw cannot vanish.
+    pub(crate) fn rest(&self, durability: Durability) -> Result<(), Error> {
+        if durability == Durability::Buffered {
+            return Ok(());
         }
-        Ok(named)
+        let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
+        log.wait(log.tail(), durability)
     }
 
-    /// The tree that every database has.
-    pub(crate) fn default_tree(&self) -> Arc<Named> {
-        self.catalog.by_id(DEFAULT_ID).expect("opening checks that the default tree is there")
+    /// Waits until the log is as safe as the database's writes are up to `end`, which somebody else
+    /// has written.
+    pub(crate) fn observed(&self, end: u64) -> Result<(), Error> {
+        match &self.log {
+            Some(log) if end > 0 => log.wait(end, self.durability),
+            _ => Ok(()),
+        }
     }
 
     /// Address at which the log ends.
     pub(crate) fn log_address(&self) -> u64 {
-        self.journal.as_ref().map_or(self.recovered, Journal::tail)
+        match (&self.log, &self.files) {
+            (Some(log), _) => log.tail(),
+            (None, files) => files.as_ref().map_or(0, |files| files.recovered),
+        }
     }
 
-    /// Bytes of all files.
-    pub(crate) fn file_bytes(&self) -> Result<u64, Error> {
-        let failed = |source| Error::Io { doing: "measure the files", source };
-        let mut bytes = 0;
-        for name in self.disk.list().map_err(failed)? {
-            match self.disk.open(&name, Access::Read).and_then(|file| file.len()) {
-                Ok(length) => bytes += length,
-                // A segment that was given up between the two calls.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Ok(bytes)
+    /// Why the database is closed for writing, if a failure closed it.
+    pub(crate) fn log_failure(&self) -> Option<holt_journal::Error> {
+        self.log.as_ref().and_then(Log::failure)
     }
 
     /// Waits until everything applied so far is on stable storage.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.check_open()?;
-        match &self.journal {
-            Some(journal) => Ok(journal.wait(journal.tail(), Ack::Sync)?),
+        match &self.log {
+            Some(log) => log.wait(log.tail(), Durability::Sync),
             None => Ok(()),
         }
     }
@@ -233,31 +242,25 @@ impl<D: Disk> Core<D> {
     fn close(&self) -> Result<(), Error> {
         // Relaxed: see `check_open`.
         self.closed.store(true, Ordering::Relaxed);
+        let Some(files) = &self.files else { return Ok(()) };
         // Whoever takes the lock file's lock closes; who comes second waits for that and is done.
-        let mut slot = lock(&self.lock);
+        let mut slot = lock(&files.lock);
         let Some(held) = slot.take() else { return Ok(()) };
         // A checkpoint on its way ends first: it writes to files that the lock protects.
         let checkpointing = lock(&self.checkpointing);
-        let log = self.journal.as_ref().map_or(Ok(()), Journal::close);
+        let log = self.log.as_ref().map_or(Ok(()), Log::close);
         // After a failure of the log the store is left as it is: the next opening sorts it out.
-        let outcome = log.and_then(|()| self.store.close());
+        let outcome = log.and_then(|()| Ok(files.store.close()?));
         drop(checkpointing);
         drop(held);
-        Ok(outcome?)
+        outcome
     }
 }
 
 impl<D: Disk> fmt::Debug for Core<D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Core").field("db", &self.store.db()).finish_non_exhaustive()
-    }
-}
-
-fn ack(durability: Durability) -> Ack {
-    match durability {
-        Durability::Buffered => Ack::Buffered,
-        Durability::Os => Ack::Os,
-        Durability::Sync => Ack::Sync,
+        let db = self.files.as_ref().map(|files| files.store.db());
+        out.debug_struct("Core").field("db", &db).finish_non_exhaustive()
     }
 }
 
@@ -283,15 +286,20 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
 pub(crate) struct Lease<D: Disk> {
     core: Arc<Core<D>>,
     checkpointer: Option<Checkpointer>,
+    reclaimer: Option<Reclaimer>,
     /// The process that opened the database: a forked child has copies of the handles, too.
     process: u32,
 }
 
 impl<D: Disk> Lease<D> {
     pub(crate) fn new(core: Core<D>) -> Result<Lease<D>, Error> {
-        let automatic = core.journal.is_some() && core.due.automatic();
+        let automatic = core.log.is_some() && core.due.automatic();
         let core = Arc::new(core);
-        let mut lease = Lease { core, checkpointer: None, process: std::process::id() };
+        let mut lease =
+            Lease { core, checkpointer: None, reclaimer: None, process: std::process::id() };
+        if lease.core.log.is_some() {
+            lease.reclaimer = Some(Reclaimer::start(&lease.core)?);
+        }
         if automatic {
             lease.checkpointer = Some(Checkpointer::start(&lease.core)?);
         }
@@ -323,6 +331,9 @@ impl<D: Disk> Lease<D> {
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.stop();
         }
+        if let Some(reclaimer) = &self.reclaimer {
+            reclaimer.stop();
+        }
         self.core.close()
     }
 }
@@ -337,12 +348,6 @@ impl<D: Disk> Drop for Lease<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_address_and_its_margin_are_versions() {
-        let end = LAST_ADDRESS + (1 << 40);
-        assert_eq!(Version::new(end / GRANULE as u64 - 1), Some(Version::MAX));
-    }
 
     #[test]
     fn lengths_are_checked_to_the_byte() {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use holt_journal::disk::{Disk, RealDisk};
 
+use crate::batch::{Applied, Batch};
 use crate::checkpoint::{self, Checkpoint};
 use crate::core::Lease;
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::stats::{self, Stats};
 use crate::sync::Arc;
 use crate::tree::Tree;
@@ -51,6 +52,27 @@ impl Db {
     pub fn open(path: impl AsRef<Path>) -> Result<Db, Error> {
         Options::new().open(path)
     }
+
+    /// A new, empty database in memory alone, with the default [`Options`]. It has the whole API and
+    /// is gone with its last handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Options::in_memory`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// let db = holt_engine::Db::in_memory()?;
+    /// db.default_tree().put(b"session/42", b"alice")?;
+    /// assert!(db.default_tree().contains(b"session/42")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_memory() -> Result<Db, Error> {
+        Options::new().in_memory()
+    }
 }
 
 impl<D: Disk> Db<D> {
@@ -89,6 +111,92 @@ impl<D: Disk> Db<D> {
         Ok(Tree::new(&self.lease, self.lease.core().tree(name)?))
     }
 
+    /// The tree of this name, which there is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`], [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// db.create_tree("users")?.put(b"1", b"alice")?;
+    /// assert_eq!(db.open_tree("users")?.len()?, 1);
+    /// assert!(matches!(db.open_tree("groups"), Err(holt_engine::Error::NoSuchTree { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_tree(&self, name: &str) -> Result<Tree<D>, Error> {
+        Ok(Tree::new(&self.lease, self.lease.core().open_tree(name)?))
+    }
+
+    /// A new, empty tree of this name. The creation is as durable as a write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::TreeExists`], [`Error::ReadOnly`], and every error of a write.
+    ///
+    /// # Examples
+    ///
+    /// See [`open_tree`](Self::open_tree).
+    pub fn create_tree(&self, name: &str) -> Result<Tree<D>, Error> {
+        Ok(Tree::new(&self.lease, self.lease.core().create_tree(name)?))
+    }
+
+    /// Gives the tree `from` the name `to`. Handles of the tree stay valid. The change is one
+    /// record of the log, and as durable as a write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`] for `from`, [`Error::TreeExists`] for `to`,
+    /// [`Error::DefaultTree`], [`Error::ReadOnly`], and every error of a write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let users = db.create_tree("users.new")?;
+    /// users.put(b"1", b"alice")?;
+    /// db.rename_tree("users.new", "users")?;
+    /// assert_eq!(users.name()?, "users");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rename_tree(&self, from: &str, to: &str) -> Result<(), Error> {
+        self.lease.core().rename_tree(from, to)
+    }
+
+    /// Drops the tree of this name with all that it holds. Its memory is free when this returns,
+    /// its space on disk after the next checkpoint. Handles of it get [`Error::TreeDropped`] from
+    /// now on. The change is one record of the log, and as durable as a write.
+    ///
+    /// Writers of all trees wait while its frames are freed, which takes time in proportion to
+    /// their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeName`], [`Error::NoSuchTree`], [`Error::DefaultTree`], [`Error::ReadOnly`],
+    /// and every error of a write. [`Error::Tree`] for damage in the tree's frames: the tree is
+    /// gone then, and a part of its memory stays taken until the next opening.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let scratch = db.create_tree("scratch")?;
+    /// db.drop_tree("scratch")?;
+    /// assert!(matches!(scratch.get(b"key"), Err(holt_engine::Error::TreeDropped)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drop_tree(&self, name: &str) -> Result<(), Error> {
+        self.lease.core().drop_tree(name)
+    }
+
     /// The names of all trees, sorted.
     ///
     /// # Errors
@@ -97,6 +205,72 @@ impl<D: Disk> Db<D> {
     pub fn tree_names(&self) -> Result<Vec<String>, Error> {
         self.lease.core().check_open()?;
         Ok(self.lease.core().catalog.names())
+    }
+
+    /// Does several things together or not at all: `fill` says what, and what must hold for it. See
+    /// [`Batch`] for what a batch can have in it. Waits for the database's
+    /// [durability](crate::Options::durability), if a guard fails, too.
+    ///
+    /// - In memory: no get sees a part of it, nor does an operation with a condition. A scan that
+    ///   runs meanwhile may.
+    /// - In the log and after a crash: it is one record, which counts as a whole or not at all.
+    /// - If `fill` returns an error, or a guard fails, or memory runs out half-way, nothing has
+    ///   changed.
+    ///
+    /// All other writers wait while a batch is applied. `fill` itself runs before that, once, and
+    /// may do anything.
+    ///
+    /// # Errors
+    ///
+    /// What `fill` returns; [`Error::GuardFailed`]; [`Error::TreeDropped`]; every error of a
+    /// [`put`](Tree::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_engine::{Error, Guard};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let (files, owners) = (db.tree("files")?, db.tree("owners")?);
+    /// let applied = db.atomic(|batch| {
+    ///     batch.require_absent(&files, b"report.txt")?;
+    ///     batch.put(&files, b"report.txt", b"12 pages")?;
+    ///     batch.put(&owners, b"alice/report.txt", b"")
+    /// })?;
+    /// assert_eq!(files.version(b"report.txt")?, applied.version(0));
+    ///
+    /// let refused = db.atomic(|batch| {
+    ///     batch.delete(&owners, b"alice/report.txt")?;
+    ///     batch.require_empty_prefix(&files, b"report")
+    /// });
+    /// let Err(Error::GuardFailed(failed)) = refused else { panic!("there is such a file") };
+    /// assert_eq!((failed.number, failed.guard), (0, Guard::PrefixEmpty));
+    /// assert!(owners.contains(b"alice/report.txt")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn atomic(
+        &self,
+        fill: impl FnOnce(&mut Batch<D>) -> Result<(), Error>,
+    ) -> Result<Applied, Error> {
+        self.atomic_with(self.lease.core().durability, fill)
+    }
+
+    /// As [`atomic`](Self::atomic), waiting for `durability`.
+    ///
+    /// # Errors
+    ///
+    /// As [`atomic`](Self::atomic).
+    pub fn atomic_with(
+        &self,
+        durability: Durability,
+        fill: impl FnOnce(&mut Batch<D>) -> Result<(), Error>,
+    ) -> Result<Applied, Error> {
+        self.lease.core().log()?;
+        let mut batch = Batch::new(&self.lease);
+        fill(&mut batch)?;
+        batch.commit(durability)
     }
 
     /// Waits until everything written so far is on stable storage, whatever it asked for itself.

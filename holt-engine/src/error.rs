@@ -2,7 +2,10 @@
 
 use std::io;
 
+use holt_codec::MAX_RECORD;
+
 use crate::catalog::MAX_TREE_NAME;
+use crate::guard::FailedGuard;
 use crate::{MAX_KEY, MAX_VALUE};
 
 /// Why an operation failed.
@@ -30,6 +33,53 @@ pub enum Error {
         /// Its length in bytes.
         length: usize,
     },
+    /// There is no tree of this name. Create it, or look at
+    /// [`Db::tree_names`](crate::Db::tree_names).
+    #[error("there is no tree {name:?}")]
+    NoSuchTree {
+        /// The name asked for.
+        name: String,
+    },
+    /// There is a tree of this name already. Open that one, or take another name.
+    #[error("there is a tree {name:?} already")]
+    TreeExists {
+        /// The name asked for.
+        name: String,
+    },
+    /// The tree was dropped, through this handle's database or another handle of it. The handle is
+    /// of no more use, even if a new tree has the name now.
+    #[error("the tree was dropped")]
+    TreeDropped,
+    /// The default tree can be neither renamed nor dropped. Delete what is in it, or use a tree with
+    /// a name of its own.
+    #[error("the default tree can be neither renamed nor dropped")]
+    DefaultTree,
+    /// A batch was given a tree of another database. Use the trees of the database whose batch it is.
+    #[error("the tree belongs to another database than the batch")]
+    OtherDatabase,
+    /// A batch would be longer than [`Batch::MAX_BYTES`](crate::Batch::MAX_BYTES). Make several of it.
+    #[error("a batch of {bytes} bytes is too long; at most {MAX_RECORD} bytes are allowed")]
+    BatchTooLong {
+        /// Bytes that it would take in the log.
+        bytes: u64,
+    },
+    /// Something that a batch requires does not hold. Look again, and decide anew.
+    #[error("{0}")]
+    GuardFailed(Box<FailedGuard>),
+    /// A key is none that a [`KeyPath`](crate::KeyPath) makes. Use it as it is, or leave it out.
+    #[error("no path has this key: what is at byte {at} is no segment")]
+    NotAPath {
+        /// Offset in bytes of what is wrong.
+        at: usize,
+    },
+    /// The empty prefix, which every key begins with, cannot be renamed, and nothing can be renamed to
+    /// it. Name what is to be renamed.
+    #[error("the empty prefix cannot be renamed, and nothing can be renamed to it")]
+    EmptyPrefix,
+    /// A prefix was to be renamed to one that begins with it and goes on, so that the keys would
+    /// come to lie below themselves. Take a name outside.
+    #[error("the new prefix begins with the old one; rename to a name outside of it")]
+    PrefixInside,
     /// The lower bound of a range lies above its upper bound. Swap them, or read in reverse.
     #[error("the range's lower bound lies above its upper bound")]
     ReversedBounds,
@@ -88,7 +138,7 @@ pub enum Error {
     },
     /// The tree refused or failed, for want of memory most likely.
     #[error(transparent)]
-    Tree(#[from] holt_art::Error),
+    Tree(holt_art::Error),
     /// The log or the frame file refused or failed. A write that got this error *may* have been
     /// applied; if the journal has closed itself, every later write fails as well, reads go on,
     /// and opening the database again recovers it.
@@ -105,6 +155,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl From<holt_art::Error> for Error {
+    fn from(error: holt_art::Error) -> Error {
+        match error {
+            // A key that would result from a rename.
+            holt_art::Error::KeyTooLong { length } => Error::KeyTooLong { length },
+            error => Error::Tree(error),
+        }
+    }
 }
 
 impl From<holt_journal::Error> for Error {

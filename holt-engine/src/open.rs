@@ -18,9 +18,10 @@ use holt_journal::store::{LOCK_FILE, Store};
 use holt_journal::{Journal, RecoveredLog, recover_log};
 
 use crate::catalog::Catalog;
-use crate::core::{Core, Lease};
+use crate::core::{Core, Files, Lease};
 use crate::db::Db;
 use crate::error::{Error, Holder};
+use crate::log::Log;
 use crate::meta::Meta;
 use crate::options::{Create, Options};
 use crate::replay::Replay;
@@ -33,13 +34,21 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
     let (pool, catalog) = trees(&store, options)?;
     let recovered = log(&disk, &store, &pool, &catalog)?;
     let end = recovered.end();
-    let journal = if options.read_only {
+    let log = if options.read_only {
         None
     } else {
-        Some(Journal::start(Arc::clone(&disk), store.db(), recovered, options.log())?)
+        let db = store.db();
+        Some(Log::Journal(Journal::start(Arc::clone(&disk), db, recovered, options.log())?))
     };
-    let core = Core::new((pool, catalog), (store, journal, end), (disk, lock), options);
-    Ok(Db::new(Lease::new(core)?))
+    let files = Files::new(store, disk, end, lock);
+    Ok(Db::new(Lease::new(Core::new((pool, catalog), Some(files), log, options))?))
+}
+
+/// See [`Options::in_memory`].
+pub(crate) fn in_memory(options: &Options) -> Result<Db, Error> {
+    let pool = pool(options)?;
+    let catalog = Catalog::new(&pool)?;
+    Ok(Db::new(Lease::new(Core::new((pool, catalog), None, Some(Log::in_memory()), options))?))
 }
 
 /// The directory `path` as a disk; it is made if the options allow it.
@@ -96,16 +105,21 @@ fn store<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<Store<D>, Error> {
     }
 }
 
+/// Empty memory for the trees.
+fn pool(options: &Options) -> Result<Arc<Pool>, Error> {
+    let sizes = match options.memory_bytes {
+        Some(bytes) => PoolOptions::with_bytes(bytes, bytes),
+        None => PoolOptions::default(),
+    };
+    Ok(Pool::new(sizes)?)
+}
+
 /// Brings the trees of the newest checkpoint into memory.
 pub(crate) fn trees<D: Disk>(
     store: &Store<D>,
     options: &Options,
 ) -> Result<(Arc<Pool>, Catalog), Error> {
-    let sizes = match options.memory_bytes {
-        Some(bytes) => PoolOptions::with_bytes(bytes, bytes),
-        None => PoolOptions::default(),
-    };
-    let pool = Pool::new(sizes)?;
+    let pool = pool(options)?;
     let mut image = Vec::new();
     for (object, _) in store.objects() {
         store.read(object, &mut image)?;

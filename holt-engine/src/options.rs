@@ -188,6 +188,27 @@ impl Options {
         self.open_on(Arc::new(open::directory(path.as_ref(), self)?))
     }
 
+    /// A new, empty database in memory alone: it has the whole API, no file, and is gone with its last
+    /// handle. [`memory_bytes`](Self::memory_bytes) counts; what is about files and the log does
+    /// not, and every [`Durability`] comes to the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tree`] if the system does not give the address space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// let db = holt_engine::Options::new().memory_bytes(64 << 20).in_memory()?;
+    /// db.default_tree().put(b"key", b"value")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_memory(&self) -> Result<Db, Error> {
+        open::in_memory(self)
+    }
+
     /// Opens the database on a disk of any kind, such as a
     /// [simulated one](holt_journal::disk::SimDisk) in a test.
     ///

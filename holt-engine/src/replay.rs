@@ -5,10 +5,10 @@
 //! - The log holds effects. One that cannot happen, such as the removal of a key that is not there,
 //!   is damage and not skipped.
 
-use holt_art::{Condition, Pool, Removed, Version};
+use holt_art::{Condition, Existing, Pool, Removed, Version};
 use holt_codec::{GRANULE, Op, Record};
 
-use crate::catalog::{Catalog, MAX_TREE_NAME, Named};
+use crate::catalog::{Catalog, DEFAULT_ID, Named, check_name};
 use crate::error::Error;
 use crate::sync::Arc;
 
@@ -33,41 +33,90 @@ impl<'a> Replay<'a> {
     /// one of a kind that this version does not write, and the errors of the tree.
     pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
-        let pool = self.pool;
         match record {
-            Record::Op(Op::Put { tree, key, value }) => {
-                let named = self.tree(address, tree)?;
-                let pass = pool.enter();
-                named.tree.put(&pass, key, value, Condition::Always, || version)?;
-            }
-            Record::Op(Op::Delete { tree, key }) => {
-                let named = self.tree(address, tree)?;
-                let pass = pool.enter();
-                let removed = named.tree.remove(&pass, key, Condition::Always, || version)?;
-                if !matches!(removed, Removed::Removed(_)) {
-                    return Err(damaged(address, "removes a key that is not there".to_owned()));
+            Record::Op(op) => self.operation(address, op, version, true)?,
+            Record::Batch(batch) => {
+                for (number, op) in (0..).zip(batch.ops()) {
+                    let version = Version::new(version.get() + number);
+                    let version = version.ok_or_else(|| beyond(address))?;
+                    self.operation(address, op?, version, false)?;
                 }
             }
             Record::CreateTree { tree, name } => self.create(address, tree, name, version)?,
+            Record::RenameTree { tree, name } => self.rename(address, tree, name, version)?,
+            Record::DropTree { tree } => self.drop(address, tree, version)?,
             Record::Skip { .. } | Record::CleanEnd => {}
             _ => return Err(Error::UnknownRecord { address }),
         }
         Ok(())
     }
 
-    fn tree(&mut self, address: u64, id: u64) -> Result<&Named, Error> {
+    /// Applies one operation on keys. One that stands alone was written because it had an effect;
+    /// in a batch a removal may have found nothing.
+    fn operation(
+        &mut self,
+        address: u64,
+        op: Op<'_>,
+        version: Version,
+        effective: bool,
+    ) -> Result<(), Error> {
+        let (pool, trash) = (self.pool, self.catalog.trash());
+        let tree = &self.tree(address, op.tree())?.tree;
+        if let Op::RenamePrefix { .. } | Op::DeletePrefix { .. } = op {
+            let closed = pool.close_gate();
+            let moving = pool.start_move(&closed);
+            return match op {
+                Op::RenamePrefix { from, to, replace, .. } => {
+                    let existing = if replace { Existing::Replace } else { Existing::Refuse };
+                    tree.rename_prefix(&moving, from, to, existing, trash, || version)?;
+                    Ok(())
+                }
+                Op::DeletePrefix { prefix, .. } => {
+                    let removed = tree.remove_prefix(&moving, prefix, trash, || version)?;
+                    if effective && removed.is_none() {
+                        let what = "removes a prefix that no key has".to_owned();
+                        return Err(damaged(address, what));
+                    }
+                    Ok(())
+                }
+                _ => Err(Error::UnknownRecord { address }),
+            };
+        }
+        let pass = pool.enter();
+        match op {
+            Op::Put { key, value, .. } => {
+                tree.put(&pass, key, value, Condition::Always, || version)?;
+            }
+            Op::Delete { key, .. } => {
+                let removed = tree.remove(&pass, key, Condition::Always, || version)?;
+                if effective && !matches!(removed, Removed::Removed(_)) {
+                    return Err(damaged(address, "removes a key that is not there".to_owned()));
+                }
+            }
+            Op::Rename { from, to, .. } => {
+                let value = tree.get(from, |value, _| value.to_vec())?;
+                let missing = || damaged(address, "renames a key that is not there".to_owned());
+                let value = value.ok_or_else(missing)?;
+                tree.put(&pass, to, &value, Condition::Always, || version)?;
+                if from != to {
+                    tree.remove(&pass, from, Condition::Always, || version)?;
+                }
+            }
+            _ => return Err(Error::UnknownRecord { address }),
+        }
+        Ok(())
+    }
+
+    fn tree(&mut self, address: u64, id: u64) -> Result<&Arc<Named>, Error> {
         if self.recent.as_ref().is_none_or(|named| named.id != id) {
             self.recent = self.catalog.by_id(id);
         }
         let missing = || damaged(address, format!("changes tree {id}, which does not exist"));
-        self.recent.as_deref().ok_or_else(missing)
+        self.recent.as_ref().ok_or_else(missing)
     }
 
     fn create(&self, address: u64, id: u64, name: &[u8], version: Version) -> Result<(), Error> {
-        let name = std::str::from_utf8(name)
-            .ok()
-            .filter(|name| (1..=MAX_TREE_NAME).contains(&name.len()))
-            .ok_or_else(|| damaged(address, "creates a tree of an impossible name".to_owned()))?;
+        let name = self.free_name(address, name)?;
         if id < self.catalog.next_id() {
             return Err(damaged(address, format!("gives the id {id} to a second tree")));
         }
@@ -78,6 +127,43 @@ impl<'a> Replay<'a> {
         self.catalog.announce(name, id, tree, 0);
         Ok(())
     }
+
+    fn rename(
+        &mut self,
+        address: u64,
+        id: u64,
+        name: &[u8],
+        version: Version,
+    ) -> Result<(), Error> {
+        let name = self.free_name(address, name)?;
+        let named = self.changeable(address, id)?;
+        self.catalog.rename(&self.pool.enter(), &named, name, || (version, 0))
+    }
+
+    fn drop(&mut self, address: u64, id: u64, version: Version) -> Result<(), Error> {
+        let named = self.changeable(address, id)?;
+        self.recent = None;
+        let closed = self.pool.close_gate();
+        self.catalog.drop_tree(self.pool, &closed, &named, || version)
+    }
+
+    /// A name that a tree can get.
+    fn free_name<'n>(&self, address: u64, name: &'n [u8]) -> Result<&'n str, Error> {
+        let name = std::str::from_utf8(name).ok().filter(|name| check_name(name).is_ok());
+        let name = name.ok_or_else(|| damaged(address, "gives an impossible name".to_owned()))?;
+        if self.catalog.by_name(name).is_some() {
+            return Err(damaged(address, format!("gives the name {name:?} to a second tree")));
+        }
+        Ok(name)
+    }
+
+    /// A tree that may be renamed or dropped.
+    fn changeable(&mut self, address: u64, id: u64) -> Result<Arc<Named>, Error> {
+        if id == DEFAULT_ID {
+            return Err(damaged(address, "renames or drops the default tree".to_owned()));
+        }
+        self.tree(address, id).cloned()
+    }
 }
 
 /// The version that the record at `address` gives.
@@ -86,8 +172,11 @@ impl<'a> Replay<'a> {
 ///
 /// [`Error::Damaged`] if no version is that large.
 pub(crate) fn version(address: u64) -> Result<Version, Error> {
-    Version::new(address / GRANULE as u64)
-        .ok_or_else(|| damaged(address, "lies beyond the last possible version".to_owned()))
+    Version::new(address / GRANULE as u64).ok_or_else(|| beyond(address))
+}
+
+fn beyond(address: u64) -> Error {
+    damaged(address, "lies beyond the last possible version".to_owned())
 }
 
 fn damaged(address: u64, what: String) -> Error {

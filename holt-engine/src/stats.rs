@@ -19,6 +19,9 @@ pub struct Stats {
     pub frames: u64,
     /// How full the frames are, from 0 to 1.
     pub fill: f64,
+    /// Whether there is memory that is still to be given back, by a thread in the background, from
+    /// prefixes and trees that are gone.
+    pub reclaiming: bool,
     /// Bytes of memory that frames and large values take, copies kept for a checkpoint among them.
     pub memory_bytes: u64,
     /// Bytes of disk that the frame file and the manifest take.
@@ -43,19 +46,25 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
     core.check_open()?;
     let trees = core.catalog.all();
     let pool = core.pool.stats();
-    let store = core.store.stats();
-    let store_bytes = store.file_bytes + store.manifest_bytes;
-    Ok(Stats {
+    let mut stats = Stats {
         trees: trees.len() as u64,
         keys: trees.iter().map(|named| named.tree.len()).sum(),
         frames: pool.frames,
         fill: pool.fill(),
+        reclaiming: !core.catalog.trash().is_empty(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,
-        store_bytes,
-        log_bytes: core.file_bytes()?.saturating_sub(store_bytes),
+        store_bytes: 0,
+        log_bytes: 0,
         log_address: core.log_address(),
-        checkpoint_address: (store.sequence > 1).then_some(store.log_address),
+        checkpoint_address: None,
         checkpoint_failure: core.due.failure(),
-        log_failure: core.log().and_then(|log| log.failure()).map(|error| error.to_string()),
-    })
+        log_failure: core.log_failure().map(|error| error.to_string()),
+    };
+    if let Some(files) = &core.files {
+        let store = files.store.stats();
+        stats.store_bytes = store.file_bytes + store.manifest_bytes;
+        stats.log_bytes = files.bytes()?.saturating_sub(stats.store_bytes);
+        stats.checkpoint_address = (store.sequence > 1).then_some(store.log_address);
+    }
+    Ok(stats)
 }

@@ -8,6 +8,7 @@ use holt_journal::disk::{Disk, RealDisk};
 
 use crate::catalog::Named;
 use crate::core::{Core, Lease, check_key, check_value};
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::options::Durability;
 use crate::range::KeyRange;
@@ -31,24 +32,43 @@ impl<D: Disk> Tree<D> {
         Tree { lease: Arc::clone(lease), named }
     }
 
-    fn core(&self) -> &Core<D> {
+    pub(crate) fn named(&self) -> &Arc<Named> {
+        &self.named
+    }
+
+    pub(crate) fn core(&self) -> &Core<D> {
         self.lease.core()
     }
 
-    /// The tree, for somebody who wants to look up `key`.
-    fn look(&self, key: &[u8]) -> Result<&holt_art::Tree, Error> {
+    /// Reads, and then looks whether the tree was still there: see [`Named::check`].
+    pub(crate) fn read<R>(
+        &self,
+        read: impl FnOnce(&holt_art::Tree) -> Result<R, holt_art::Error>,
+    ) -> Result<R, Error> {
         self.core().check_open()?;
-        check_key(key)?;
-        Ok(&self.named.tree)
+        let found = read(&self.named.tree);
+        self.named.check()?;
+        Ok(found?)
+    }
+
+    /// The tree's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TreeDropped`], [`Error::Closed`].
+    pub fn name(&self) -> Result<String, Error> {
+        self.core().check_open()?;
+        self.named.check()?;
+        Ok(self.named.name())
     }
 
     /// The value of `key`.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyTooLong`], [`Error::Closed`].
+    /// [`Error::KeyTooLong`], [`Error::TreeDropped`], [`Error::Closed`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.look(key)?.get(key, |value, _| value.to_vec())?)
+        self.get_with(key, |value, _| value.to_vec())
     }
 
     /// The value of `key`, and the version of the write that put it there.
@@ -60,7 +80,89 @@ impl<D: Disk> Tree<D> {
     ///
     /// As [`get`](Self::get).
     pub fn get_with_version(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, Error> {
-        Ok(self.look(key)?.get(key, |value, version| (value.to_vec(), version))?)
+        self.get_with(key, |value, version| (value.to_vec(), version))
+    }
+
+    /// Hands the value of `key` and its version to `then`, and returns what that returns. Values of
+    /// up to 256 bytes are not copied to the heap on the way.
+    ///
+    /// `then` gets a copy that is its own, and runs when the reading is over: it may take its time,
+    /// and read and write the database.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"counter", &7_u64.to_le_bytes())?;
+    /// let counter = tree.get_with(b"counter", |value, _| {
+    ///     value.try_into().map(u64::from_le_bytes).ok()
+    /// })?;
+    /// assert_eq!(counter.flatten(), Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_with<R>(
+        &self,
+        key: &[u8],
+        then: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<Option<R>, Error> {
+        check_key(key)?;
+        self.core().check_open()?;
+        // Asked before `then` sees anything, which may be another tree's if this one is gone.
+        let found = self
+            .named
+            .tree
+            .get(key, |value, version| self.named.check().map(|()| then(value, version)));
+        match found {
+            Ok(Some(found)) => found.map(Some),
+            missing => {
+                self.named.check()?;
+                missing?.transpose()
+            }
+        }
+    }
+
+    /// Reads the value of `key` into `out`, in place of what is there, and returns the version of
+    /// the write that put it there. Without a value `out` is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get). `out` may hold anything then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// let version = tree.put(b"key", b"value")?;
+    /// let mut buffer = Vec::new();
+    /// assert_eq!(tree.get_into(b"key", &mut buffer)?, Some(version));
+    /// assert_eq!(buffer, b"value");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Version>, Error> {
+        check_key(key)?;
+        let found = self.read(|tree| tree.get_into(key, out))?;
+        if found.is_none() {
+            out.clear();
+        }
+        Ok(found)
+    }
+
+    /// The version of the write that put the value of `key` there, without reading the value.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn version(&self, key: &[u8]) -> Result<Option<Version>, Error> {
+        check_key(key)?;
+        self.read(|tree| tree.version(key))
     }
 
     /// Whether `key` has a value.
@@ -69,27 +171,73 @@ impl<D: Disk> Tree<D> {
     ///
     /// As [`get`](Self::get).
     pub fn contains(&self, key: &[u8]) -> Result<bool, Error> {
-        Ok(self.look(key)?.version(key)?.is_some())
+        Ok(self.version(key)?.is_some())
+    }
+
+    /// The record of the first key that begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// for day in ["log/2026-01-30", "log/2026-01-31", "log/2026-02-01"] {
+    ///     tree.put(day.as_bytes(), b"")?;
+    /// }
+    /// assert_eq!(tree.first(b"log/")?.unwrap().name(), b"log/2026-01-30");
+    /// assert_eq!(tree.last(b"log/2026-01")?.unwrap().name(), b"log/2026-01-31");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn first(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
+        check_key(prefix)?;
+        Ok(self.read(|tree| tree.first(prefix))?.map(Entry::from))
+    }
+
+    /// The record of the last key that begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// See [`first`](Self::first).
+    pub fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
+        check_key(prefix)?;
+        Ok(self.read(|tree| tree.last(prefix))?.map(Entry::from))
     }
 
     /// Number of keys. It is counted frame by frame, not kept; exact while nobody writes.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::TreeDropped`], [`Error::Closed`].
     pub fn len(&self) -> Result<u64, Error> {
-        self.core().check_open()?;
-        Ok(self.named.tree.len())
+        self.read(|tree| Ok(tree.len()))
     }
 
     /// Whether there is no key.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::TreeDropped`], [`Error::Closed`].
     pub fn is_empty(&self) -> Result<bool, Error> {
-        self.core().check_open()?;
-        Ok(self.named.tree.is_prefix_empty(b"")?)
+        self.is_prefix_empty(b"")
+    }
+
+    /// Whether no key begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        check_key(prefix)?;
+        self.read(|tree| tree.is_prefix_empty(prefix))
     }
 
     /// Gives `key` the value `value`, in place of the one that it may have, and returns the version
@@ -117,15 +265,43 @@ impl<D: Disk> Tree<D> {
     ) -> Result<Version, Error> {
         check_key(key)?;
         check_value(value)?;
-        let Named { id, tree, .. } = &*self.named;
-        let record = Record::from(Op::Put { tree: *id, key, value });
-        let put = self.core().write(&record, durability, |pass, sequence| {
-            Ok(tree.put(pass, key, value, Condition::Always, sequence)?)
-        })?;
-        match put {
+        match self.put_if(key, value, Condition::Always, durability)? {
             Put::Inserted(version) | Put::Replaced(version) => Ok(version),
             Put::Refused(_) => unreachable!("a put without a condition is not refused"),
         }
+    }
+
+    /// Puts a record if the condition holds. Lengths have been checked.
+    #[inline]
+    pub(crate) fn put_if(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        condition: Condition,
+        durability: Durability,
+    ) -> Result<Put, Error> {
+        let Named { id, tree, .. } = &*self.named;
+        let record = Record::from(Op::Put { tree: *id, key, value });
+        self.core().write(&record, durability, |pass, sequence| {
+            self.named.check()?;
+            Ok(tree.put(pass, key, value, condition, sequence)?)
+        })
+    }
+
+    /// Removes a record if the condition holds. Lengths have been checked.
+    #[inline]
+    pub(crate) fn remove_if(
+        &self,
+        key: &[u8],
+        condition: Condition,
+        durability: Durability,
+    ) -> Result<Removed, Error> {
+        let Named { id, tree, .. } = &*self.named;
+        let record = Record::from(Op::Delete { tree: *id, key });
+        self.core().write(&record, durability, |pass, sequence| {
+            self.named.check()?;
+            Ok(tree.remove(pass, key, condition, sequence)?)
+        })
     }
 
     /// Removes `key` and its value; says whether it was there. Waits for the database's
@@ -145,11 +321,7 @@ impl<D: Disk> Tree<D> {
     /// As [`put`](Self::put).
     pub fn delete_with(&self, key: &[u8], durability: Durability) -> Result<bool, Error> {
         check_key(key)?;
-        let Named { id, tree, .. } = &*self.named;
-        let record = Record::from(Op::Delete { tree: *id, key });
-        let removed = self.core().write(&record, durability, |pass, sequence| {
-            Ok(tree.remove(pass, key, Condition::Always, sequence)?)
-        })?;
+        let removed = self.remove_if(key, Condition::Always, durability)?;
         Ok(matches!(removed, Removed::Removed(_)))
     }
 

@@ -130,7 +130,9 @@ pub fn verify_on<D: Disk>(disk: Arc<D>) -> Result<Report, Error> {
 pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Report, Error> {
     core.check_open()?;
     let mut report = Report::default();
-    report.store(&core.store);
+    if let Some(files) = &core.files {
+        report.store(&files.store);
+    }
     report.trees(&core.pool, &core.catalog);
     Ok(report)
 }

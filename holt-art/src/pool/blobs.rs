@@ -252,6 +252,13 @@ impl Blobs {
         (1..books.next_number).filter(|number| !books.free_numbers.contains(number)).collect()
     }
 
+    /// Whether so many more blobs, of so many bytes together, are sure to find a place.
+    pub(crate) fn has_room(&self, blobs: usize, bytes: u64) -> bool {
+        let pages = (bytes / PAGE_BYTES as u64).saturating_add(blobs as u64);
+        let unused = self.pages.slots() - lock(&self.books).next_page as usize;
+        pages <= unused as u64
+    }
+
     /// Pages and blobs in use.
     pub(crate) fn used(&self) -> (usize, usize) {
         let books = lock(&self.books);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::kept::Kept;
+use super::trial::TrialBooks;
 
 /// See the module's documentation. Guarded by the pool's mutex.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Books {
     pub(crate) gone: Vec<(u64, u64)>,
     /// The epoch of the cut that is open, if one is.
     pub(crate) cut: Option<u64>,
+    /// The trial that is open, if one is that can be taken back.
+    pub(crate) trial: Option<TrialBooks>,
 }
 
 impl Books {
@@ -33,6 +36,7 @@ impl Books {
             kept: Kept::default(),
             gone: Vec::new(),
             cut: None,
+            trial: None,
         }
     }
 

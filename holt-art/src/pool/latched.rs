@@ -37,6 +37,7 @@ impl<'p> Latched<'p> {
         pool.epoch_of(number).store(pool.epoch(), Ordering::Release);
         let nature = Nature { number, level, ascending: 0, longest: 0 };
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
+        pool.note_created(number);
         Ok(Self { pool, number, seen, slot, changed: true })
     }
 
@@ -131,13 +132,17 @@ impl<'p> Latched<'p> {
         let slot = std::mem::replace(&mut self.slot, NO_SLOT);
         let (pool, number) = (self.pool, self.number);
         drop(self);
+        pool.note_discarded(number);
         let mut books = lock(&pool.books);
         books.give_slot(slot);
         books.give_frame(number);
     }
 
-    /// Frees the frame: its number and its slot.
+    /// Frees the frame: its number and its slot. In a trial that is done at its end.
     pub(crate) fn free(mut self) {
+        if self.pool.on_trial() && self.pool.note_freed(self.number) {
+            return;
+        }
         let image = self.image();
         // Before the epoch is stored and the latch given back, as in `leave_slot`: whoever
         // finds the frame gone has to find its image.

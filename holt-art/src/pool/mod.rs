@@ -7,8 +7,8 @@
 //!
 //! # Epochs
 //!
-//! The pool's epoch advances under the closed gate with each cut, snapshot, and move that
-//! overtakes a cursor, so a mutation sees one epoch from its beginning to its end. A frame
+//! The pool's epoch advances under the closed gate with each cut, snapshot, trial, and move
+//! that overtakes a cursor, so a mutation sees one epoch from its beginning to its end. A frame
 //! is *dirty* when its epoch is later than that of the last committed cut. The first writer
 //! that touches a frame as a pinned epoch has it moves the live frame to another slot and
 //! leaves the old slot as the preserved image (see [`pins`], [`kept`]); a cut that is given up
@@ -28,10 +28,12 @@ pub(crate) mod past;
 mod pins;
 pub(crate) mod snapshot;
 mod stats;
+mod trial;
 
 pub use cut::Cut;
 pub use snapshot::Snapshot;
 pub use stats::PoolStats;
+pub use trial::{Outlook, Trial};
 
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ use crate::arena::Arena;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::{FRAME_WORDS, View, Words};
-use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::tree::Tree;
 use blobs::{BLOB_OBJECT, Blobs};
 use books::Books;
@@ -127,6 +129,8 @@ pub struct Pool {
     pub(crate) moves: Moves,
     pub(crate) lists: Lists,
     pins: Pins,
+    /// Whether a trial is open that can be taken back; written under the closed gate.
+    trial: AtomicBool,
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
     books: Mutex<Books>,
@@ -161,6 +165,7 @@ impl Pool {
             moves: Moves::new(),
             lists: Lists::new(),
             pins: Pins::new(),
+            trial: AtomicBool::new(false),
             names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32)),
         }))
@@ -390,9 +395,13 @@ impl Pool {
     }
 
     /// Frees a blob that no frame refers to any more; when a pin needs it, as soon as the
-    /// last one that does is gone. To be called inside the gate.
+    /// last one that does is gone. To be called inside the gate. In a trial that is done at
+    /// its end.
     pub(crate) fn free_blob(&self, number: u32) {
         let since = self.blobs.birth(number);
+        if self.on_trial() && since != blobs::UNBORN && self.note_dead(number) {
+            return;
+        }
         if since != blobs::UNBORN {
             let until = self.epoch();
             let mut books = lock(&self.books);

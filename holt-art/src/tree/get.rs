@@ -9,7 +9,7 @@ use crate::frame::leaf::Leaf;
 use crate::frame::walk::{End, Site, walk};
 use crate::frame::{Loc, View};
 use crate::pool::latch::NO_SLOT;
-use crate::pool::{Latched, Pool, Soon};
+use crate::pool::{Latched, Moving, Pool, Soon};
 
 /// Optimistic attempts before a reader takes latches, so that it ends under any writers.
 const ATTEMPTS: usize = 64;
@@ -120,6 +120,31 @@ impl Tree {
         let mut local = Local::new();
         let found = self.read(key, &mut local)?;
         Ok(found.map(|version| then(local.bytes(), version)))
+    }
+
+    /// As [`Tree::get`], for whoever is inside a move and would wait for himself there: what
+    /// has been changed so far is seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`].
+    pub fn get_inside<R>(
+        &self,
+        _moving: &Moving<'_>,
+        key: &[u8],
+        then: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<Option<R>, Error> {
+        if key.len() > MAX_KEY {
+            return Err(Error::KeyTooLong { length: key.len() });
+        }
+        let key = Key::new(key);
+        let mut local = Local::new();
+        // Nobody else changes frames; only a latch that a reader holds can be in the way.
+        loop {
+            if let Attempt::Done(found) = self.try_read(key, &mut local)? {
+                return Ok(found.map(|version| then(local.bytes(), version)));
+            }
+        }
     }
 
     /// Reads the value of `key` into `out`, replacing what is there, and returns its

@@ -103,7 +103,7 @@ impl Tree {
                 beyond.stamp(version);
             }
             if let Value::Blob { number, .. } = value {
-                self.pool.blobs.born(number, self.pool.epoch());
+                self.pool.blob_born(number);
             }
             drop(beyond);
             drop(frame);

@@ -1,0 +1,102 @@
+//! Giving back the room of what was removed by the prefix, by a thread of its own.
+//!
+//! - What is removed as a whole, a prefix or a tree, first hangs in the trash, so removing it takes
+//!   as long as one descent. Here it is taken apart, a few subtrees in each pass of the gate.
+//! - Nothing of this is logged: whoever replays the removal has the same in his trash, and frees it
+//!   himself. A checkpoint finds ordinary frames.
+//! - The thread holds the database weakly: it never keeps the database open.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use holt_journal::disk::Disk;
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::sync::{Arc, Builder, Condvar, JoinHandle, Mutex, Weak, lock, wait};
+
+/// Subtrees that are freed in one pass of the gate, which a checkpoint has to wait for.
+const AT_ONCE: usize = 4;
+
+/// How the thread hears that there is something to do.
+#[derive(Debug, Default)]
+pub(crate) struct Trash {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: bool,
+    stopped: bool,
+}
+
+impl Trash {
+    /// Something may have come into the trash, or there may be room again to take it apart.
+    pub(crate) fn filled(&self) {
+        lock(&self.state).wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to do; false if the thread is to end.
+    fn wait(&self) -> bool {
+        let mut state = lock(&self.state);
+        while !state.wanted && !state.stopped {
+            state = wait(&self.changed, state);
+        }
+        state.wanted = false;
+        !state.stopped
+    }
+
+    fn is_stopped(&self) -> bool {
+        lock(&self.state).stopped
+    }
+}
+
+/// The thread that empties the trash.
+#[derive(Debug)]
+pub(crate) struct Reclaimer {
+    trash: Arc<Trash>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Reclaimer {
+    /// Starts with what an earlier process may have left.
+    pub(crate) fn start<D: Disk>(core: &Arc<Core<D>>) -> Result<Reclaimer, Error> {
+        let trash = Arc::clone(&core.trash);
+        trash.filled();
+        let weak = Arc::downgrade(core);
+        let thread = Builder::new()
+            .name("holt-reclaim".to_owned())
+            .spawn({
+                let trash = Arc::clone(&trash);
+                move || run(&trash, &weak)
+            })
+            .map_err(|source| Error::Io { doing: "start the reclaiming thread", source })?;
+        Ok(Reclaimer { trash, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread, wherever it is.
+    pub(crate) fn stop(&self) {
+        lock(&self.trash.state).stopped = true;
+        self.trash.changed.notify_all();
+        if let Some(thread) = lock(&self.thread).take() {
+            // A panic of the thread has been reported by the panic hook; closing goes on.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {
+    while trash.wait() {
+        loop {
+            let Some(core) = weak.upgrade() else { return };
+            // A lack of room for copies, or damage, is met again by the next attempt: after the
+            // next removal or checkpoint. A panic must not end all attempts.
+            let step = || core.catalog.trash().reclaim(&core.pool.enter(), AT_ONCE);
+            let more = catch_unwind(AssertUnwindSafe(step));
+            if !matches!(more, Ok(Ok(true))) || trash.is_stopped() {
+                break;
+            }
+        }
+    }
+}
