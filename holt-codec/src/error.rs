@@ -145,6 +145,12 @@ pub enum Damage {
     /// A segment that has to be there is not.
     #[error("the segment that should follow is missing")]
     MissingSegment,
+    /// The segment that the log's mark names is not there.
+    #[error("the segment is missing, although the log's mark says that it was durable")]
+    LostSegment,
+    /// The segment is not the one that the log's mark names.
+    #[error("the segment is not the one that the log's mark says was durable here")]
+    OtherSegment,
     /// The log does not reach the address from which it is needed.
     #[error("no segment holds the address {wanted} from which the log is needed")]
     MissingStart {

@@ -44,11 +44,13 @@ pub use db_id::DbId;
 pub use error::{Damage, Error};
 
 // --- log records and segments ---
+mod log_mark;
 mod reader;
 mod record;
 mod segment;
 mod varint;
 
+pub use log_mark::{LOG_MARK_LEN, LogMark};
 pub use reader::{Entry, LogEnd, LogReader, LogSource, ReadError, SegmentBytes, SegmentFiles};
 pub use record::{
     Batch, BatchBuf, BatchOps, GRANULE, HEADER_LEN, Kind, MAX_KEY, MAX_RECORD, MAX_VALUE, Op,

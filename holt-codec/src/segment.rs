@@ -23,8 +23,8 @@ use crate::{DbId, Error, Seed};
 /// Bytes of a segment's header, and the unit of its start and window.
 pub const SEGMENT_HEADER_LEN: usize = 4096;
 
-/// Format version of segments and records that this build writes and reads.
-pub const LOG_VERSION: u32 = 1;
+/// Format version of segments, records and the log's mark that this build writes and reads.
+pub const LOG_VERSION: u32 = 2;
 
 /// Address of the first byte of every log. Version 0 is thereby never given.
 pub const FIRST_ADDRESS: u64 = 4096;

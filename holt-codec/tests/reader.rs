@@ -1,8 +1,8 @@
 //! The reader's verdicts: clean end, torn tail, damage.
 
 use holt_codec::{
-    Damage, DbId, Error, FIRST_ADDRESS, LogEnd, LogReader, Op, ReadError, Record,
-    SEGMENT_HEADER_LEN, SegmentBytes, SegmentFiles, SegmentHeader,
+    Damage, DbId, Error, FIRST_ADDRESS, LOG_VERSION, LogEnd, LogMark, LogReader, Op, ReadError,
+    Record, SEGMENT_HEADER_LEN, SegmentBytes, SegmentFiles, SegmentHeader,
 };
 
 const DB: DbId = DbId(*b"database of test");
@@ -86,6 +86,11 @@ impl Log {
         let at = self.headers.iter().rposition(|header| header.start <= address).unwrap();
         let offset = self.headers[at].file_offset(address) as usize;
         &mut self.files[at][offset]
+    }
+
+    /// The log's mark as it was when the last segment was made.
+    fn mark(&self) -> LogMark {
+        self.headers.iter().fold(LogMark::new(DB), |mark, segment| mark.of(segment))
     }
 
     fn sync(&mut self) {
@@ -289,14 +294,38 @@ fn a_clean_end_below_a_declared_end_is_damage() {
 }
 
 #[test]
-fn a_missing_last_segment_is_damage_when_a_record_goes_on_in_it() {
+fn a_missing_last_segment_is_told_by_the_mark_when_a_record_goes_on_in_it() {
     let mut log = Log::new();
     while log.headers.len() == 1 {
         log.put(1, 300);
     }
+    let mark = log.mark();
     log.headers.pop();
     log.files.pop();
-    assert_eq!(damage(log.read().1).1, Damage::MissingSegment);
+    let (lost, from) = (mark.check(&log.headers, FIRST_ADDRESS), log.headers[0].end());
+    assert!(
+        matches!(lost, Err(Error::Damaged { segment, damage: Damage::LostSegment, .. }) if segment == from),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn a_torn_record_that_seems_to_reach_beyond_the_segments_is_the_end() {
+    let mut log = Log::new();
+    log.fill(0..3, 100);
+    let last = log.put(3, 100);
+    for byte in 4..7 {
+        for value in 0..=255 {
+            let mut torn = log.clone();
+            if *torn.byte(last + byte) == value {
+                continue;
+            }
+            *torn.byte(last + byte) = value;
+            assert!(log.mark().check(&torn.headers, FIRST_ADDRESS).is_ok());
+            let (records, end) = torn.read();
+            assert_eq!((records.len(), end.unwrap().address), (3, last), "byte {byte}: {value}");
+        }
+    }
 }
 
 #[test]
@@ -414,14 +443,14 @@ fn a_log_is_read_from_anything_that_reads_and_seeks() {
 
 /// Written by `HOLT_WRITE_GOLDEN=1 cargo test -p holt-codec --test reader`.
 #[test]
-fn a_log_of_version_1_still_reads_and_still_comes_out_the_same() {
+fn a_log_of_version_2_still_reads_and_still_comes_out_the_same() {
     let mut log = Log::new();
     log.fill(0..12, 400);
     log.sync();
     log.append(&Record::Skip { len: 64 });
     log.append(&Record::CleanEnd);
     for (index, now) in log.files.iter().enumerate() {
-        let path = format!("{}/tests/golden/segment-v1-{index}.bin", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/tests/golden/segment-v2-{index}.bin", env!("CARGO_MANIFEST_DIR"));
         if std::env::var_os("HOLT_WRITE_GOLDEN").is_some() {
             std::fs::write(&path, now).unwrap();
         }
@@ -429,6 +458,18 @@ fn a_log_of_version_1_still_reads_and_still_comes_out_the_same() {
     }
     let (records, end) = log.read();
     assert_eq!((records.len(), end.unwrap().clean), (14, true));
+}
+
+#[test]
+fn a_segment_of_version_1_is_refused_with_both_versions() {
+    for index in 0..2 {
+        let path = format!("{}/tests/golden/segment-v1-{index}.bin", env!("CARGO_MANIFEST_DIR"));
+        let refused = SegmentHeader::decode(&std::fs::read(path).unwrap());
+        assert!(
+            matches!(refused, Err(Error::Version { found: 1, supported: LOG_VERSION, .. })),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

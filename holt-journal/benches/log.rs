@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_journal::disk::RealDisk;
-use holt_journal::{Ack, Error, Journal, LogOptions, recover_log};
+use holt_journal::{Ack, Error, Journal, LogOptions, create_log, recover_log};
 
 const DB: DbId = DbId([1; 16]);
 const KEY: &[u8] = b"tenants/0042/objects";
@@ -24,6 +24,7 @@ fn record() -> Record<'static> {
 
 fn open(directory: &tempfile::TempDir) -> (Arc<RealDisk>, Journal<RealDisk>) {
     let disk = Arc::new(RealDisk::open(directory.path()).expect("the directory is there"));
+    create_log(&disk, DB).expect("nothing is there");
     let recovered = recover_log::<_, Error>(&disk, DB, FIRST_ADDRESS, &mut |_, _| Ok(()))
         .expect("the log is whole");
     let journal = Journal::start(Arc::clone(&disk), DB, recovered, LogOptions::default())

@@ -224,7 +224,7 @@ pub enum Damage {
         /// The object.
         object: ObjectId,
     },
-    /// Neither mark of the data file can be read.
+    /// Neither mark of a file that keeps two can be read.
     #[error("neither of the file's two marks can be read: {0}")]
     NoMark(holt_codec::Error),
     /// Bytes that have to be zero are not.

@@ -22,5 +22,5 @@ pub use log::Group;
 #[cfg(not(loom))]
 pub use log::{
     Ack, Journal, LogOptions, LogPermit, LogPin, LogReservation, RecoveredLog, Replayed,
-    recover_log, recover_log_with,
+    create_log, recover_log, recover_log_with,
 };

@@ -6,10 +6,10 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use common::{numbers, open_at, options, publish, put};
+use common::{DB, numbers, open_at, options, publish, put};
 use holt_codec::FIRST_ADDRESS;
 use holt_journal::disk::{Access, CrashPattern, Disk, DiskFile, SimDisk, SimFile, SimLock};
-use holt_journal::{Ack, Journal};
+use holt_journal::{Ack, Journal, create_log};
 
 /// What runs in the middle of a sync, once.
 type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
@@ -99,6 +99,7 @@ impl DiskFile for HookedFile {
 /// A log on such a disk, with one synced record, and where to put the hook.
 fn log() -> (SimDisk, Hook, Arc<Journal<HookedDisk>>) {
     let disk = SimDisk::new(1);
+    create_log(&Arc::new(disk.clone()), DB).unwrap();
     let hook = Arc::new(Mutex::new(None));
     let hooked = Arc::new(HookedDisk { disk: disk.clone(), hook: Arc::clone(&hook) });
     let journal = Arc::new(open_at(&hooked, FIRST_ADDRESS, options()).unwrap());

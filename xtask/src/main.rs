@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod loom;
+mod soak;
 mod workspace;
 
 /// What every command returns: nothing, or one text that says what to do about it.
@@ -18,7 +19,8 @@ usage: cargo xtask <command> [options]
 
 commands:
   loom [package…]    run the concurrency models of every crate (or of those named)
-  bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options";
+  bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options
+  soak [options]     kill a process that writes, over and over, and judge what it leaves";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("loom") => loom::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("soak") => soak::run(&rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -71,9 +71,10 @@ impl LogOptions {
 /// use std::sync::Arc;
 /// use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 /// use holt_journal::disk::SimDisk;
-/// use holt_journal::{Ack, Journal, LogOptions, recover_log};
+/// use holt_journal::{Ack, Journal, LogOptions, create_log, recover_log};
 ///
 /// let (disk, db) = (Arc::new(SimDisk::new(1)), DbId([1; 16]));
+/// create_log(&disk, db)?;
 /// let nothing = recover_log::<_, holt_journal::Error>(&disk, db, FIRST_ADDRESS, &mut |_, _| Ok(()))?;
 /// let options = LogOptions { segment_bytes: 1 << 16, ..LogOptions::default() };
 /// let journal = Journal::start(Arc::clone(&disk), db, nothing, options)?;
@@ -142,6 +143,7 @@ impl<D: Disk> Journal<D> {
             recovered.end,
             recovered.synced,
             (Segments::new(recovered.segments), recovered.unsynced),
+            recovered.mark,
         );
         Ok(Journal {
             shared: Arc::new(shared),
@@ -383,8 +385,8 @@ mod tests {
 
     use super::*;
     use crate::disk::{CrashPattern, SimDisk};
-    use crate::recover_log;
     use crate::sync::AtomicU64;
+    use crate::{create_log, recover_log};
 
     const DB: DbId = DbId([7; 16]);
 
@@ -415,6 +417,7 @@ mod tests {
     fn a_forked_child_neither_writes_nor_closes_what_its_parent_has_open() {
         const SEGMENT: &str = "LOG-0000000000001000";
         let disk = Arc::new(SimDisk::new(1));
+        create_log(&disk, DB).unwrap();
         let options =
             LogOptions { flush_interval: Duration::from_secs(3600), ..LogOptions::default() };
         let process = || PROCESS.load(Ordering::Relaxed) as u32;

@@ -17,6 +17,8 @@
 //! - **No address is used twice.** The first append after opening starts a segment beyond all others, which says
 //!   where the log before it ends. Nothing is ever appended to a segment of another process.
 //! - **An address is granted when its segment is durable**, content and name. A full disk is met before anything changes.
+//! - **A segment that was granted is missed when it is gone.** The log's mark names the newest one, durable before the first
+//!   address in it is granted.
 //! - **Written and synced are two marks.** Writing goes on during a sync; the synced mark becomes what was written before the
 //!   sync began.
 //! - **A failed write or sync is the end of writing.** Nothing is retried, nothing is acknowledged after it, everybody who waits
@@ -38,7 +40,9 @@ mod journal;
 #[cfg(not(loom))]
 mod maker;
 #[cfg(not(loom))]
-mod names;
+pub(crate) mod mark_file;
+#[cfg(not(loom))]
+pub(crate) mod names;
 #[cfg(not(loom))]
 mod permit;
 #[cfg(not(loom))]
@@ -58,5 +62,5 @@ pub use group::Group;
 pub use {
     journal::{Ack, Journal, LogOptions, LogPin},
     permit::{LogPermit, LogReservation},
-    recovery::{RecoveredLog, Replayed, recover_log, recover_log_with},
+    recovery::{RecoveredLog, Replayed, create_log, recover_log, recover_log_with},
 };

@@ -6,6 +6,9 @@ const PREFIX: &str = "LOG-";
 /// Name of a segment in the making. Of no account to anybody who finds it.
 pub(super) const MAKING: &str = "LOG.tmp";
 
+/// Name of the file with the log's marks.
+pub(crate) const MARK: &str = "LOG.mark";
+
 /// Name of the segment that starts at an address.
 pub(super) fn segment(start: u64) -> String {
     format!("{PREFIX}{start:016x}")
@@ -28,9 +31,16 @@ mod tests {
         for start in [4096, 1 << 40, u64::MAX] {
             assert_eq!(start_of(&segment(start)), Some(start));
         }
-        for other in
-            ["LOG-", "LOG-1000", "LOG-000000000000100A", "LOG-+00000000000100a", MAKING, "LOCK", ""]
-        {
+        for other in [
+            "LOG-",
+            "LOG-1000",
+            "LOG-000000000000100A",
+            "LOG-+00000000000100a",
+            MAKING,
+            MARK,
+            "LOCK",
+            "",
+        ] {
             assert_eq!(start_of(other), None, "{other}");
         }
     }

@@ -14,6 +14,7 @@ use holt_codec::{
     SEGMENT_HEADER_LEN, SegmentHeader,
 };
 
+use super::mark_file::{self, FoundMark};
 use super::names;
 use super::pipeline::{self, Ended};
 use super::segments::{Settled, failed};
@@ -34,6 +35,8 @@ pub struct RecoveredLog {
     pub(super) segments: Vec<Settled>,
     /// Stretches of them whose records may never have been synced.
     pub(super) unsynced: Vec<Stretch>,
+    /// Which segment was durable last.
+    pub(super) mark: FoundMark,
     clean: bool,
     replayed: Replayed,
 }
@@ -77,6 +80,18 @@ impl RecoveredLog {
     }
 }
 
+/// Creates a log with nothing in it; it survives a power cut when this returns.
+///
+/// [`Store::create`](crate::store::Store::create) does this for the log of a database.
+///
+/// # Errors
+///
+/// [`Error::Occupied`] if there is one; the disk's errors.
+pub fn create_log<D: Disk>(disk: &Arc<D>, db: DbId) -> Result<(), Error> {
+    mark_file::create(&**disk, db)?;
+    disk.sync_dir().map_err(failed("sync the directory of", names::MARK))
+}
+
 /// Hands every record of the log of `db` from the address `from` on to `apply`, with its address, in order.
 ///
 /// `from` is the newest manifest's log address, or [`FIRST_ADDRESS`](holt_codec::FIRST_ADDRESS) for a database without
@@ -84,8 +99,8 @@ impl RecoveredLog {
 ///
 /// # Errors
 ///
-/// As the crate's [`Error`], converted: [`Error::Damaged`] when the log lacks what was durable, [`Error::Foreign`],
-/// [`Error::Format`], [`Error::Io`]. `apply`'s own errors end the replay and come back as they are.
+/// As the crate's [`Error`], converted: [`Error::Damaged`] when the log lacks what was durable, [`Error::Missing`] when
+/// it lacks the newest file that it had or was never created, [`Error::Foreign`], [`Error::Format`], [`Error::Io`]. `apply`'s own errors end the replay and come back as they are.
 ///
 /// # Panics
 ///
@@ -163,6 +178,7 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
         segments_end: reader.segments_end(),
         segments: found.all,
         unsynced,
+        mark: found.mark,
         clean: end.clean,
         replayed,
     })
@@ -176,6 +192,7 @@ struct Found {
     names: Vec<String>,
     /// Headers of the needed ones.
     headers: Vec<SegmentHeader>,
+    mark: FoundMark,
 }
 
 impl Found {
@@ -187,12 +204,15 @@ impl Found {
             .collect();
         all.sort_by_key(|file| file.start);
         let first = all.iter().rposition(|file| file.start <= from).unwrap_or(0);
-        let mut found = Found { names: Vec::new(), headers: Vec::new(), all };
-        for file in &found.all[first..] {
-            found.headers.push(header(disk, db, file)?);
-            found.names.push(file.name.clone());
+        let (mut names, mut headers) = (Vec::new(), Vec::new());
+        for file in &all[first..] {
+            headers.push(header(disk, db, file)?);
+            names.push(file.name.clone());
         }
-        Ok(found)
+        // After the headers: those of another format say so, and may know no mark.
+        let mark = mark_file::read(disk, db)?;
+        mark.mark.check(&headers, from).map_err(|error| damaged(db, error))?;
+        Ok(Found { all, names, headers, mark })
     }
 
     /// The error that a record's body breaks the format.
@@ -240,6 +260,10 @@ fn header<D: Disk>(disk: &D, db: DbId, listed: &Settled) -> Result<SegmentHeader
 /// The crate's error for what the reader found.
 fn damaged(db: DbId, error: CodecError) -> Error {
     match error {
+        CodecError::Damaged { segment, damage: LogDamage::LostSegment, .. } => Error::Missing {
+            file: names::segment(segment),
+            why: "the log's mark says that it was durable",
+        },
         CodecError::Damaged { damage: LogDamage::MissingStart { wanted }, .. } => Error::Damaged {
             file: names::segment(wanted),
             offset: 0,

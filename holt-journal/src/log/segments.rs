@@ -150,12 +150,12 @@ impl<F: DiskFile> Segments<F> {
     }
 }
 
-/// Why a segment could not be made.
+/// Why a segment could not be made, or not marked.
 #[derive(Debug)]
 pub(super) enum Unmade {
     /// Nothing has changed; it can be tried again.
     Retry(Error),
-    /// Names are in doubt for good.
+    /// Names or marks are in doubt for good.
     Doubt(Error),
 }
 

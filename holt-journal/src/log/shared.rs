@@ -8,12 +8,13 @@
 //! |---|---|---|
 //! | `written` | who holds the writer | everybody |
 //! | `barrier`: address of the first change without a record, or the highest number | dropped reservations | drains, waiters |
+//! | `marker`: the log's mark | the maker | the same |
 //! | `settling`: files of earlier processes that may not be durable | whoever settles first, under its lock | the same |
 //!
 //! # Locks
 //!
-//! `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
-//! over a sync except `settling`, whose holders have nothing to do without it.
+//! `marker` before `segments`; `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
+//! over a sync except `settling`, whose holders have nothing to do without it, and `marker`, which nobody waits for.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use holt_wal_ring::Ring;
 use super::group::Group;
 use super::journal::LogOptions;
 use super::maker::Desk;
+use super::mark_file::{FoundMark, Marker};
 use super::recovery::Stretch;
 use super::segments::{Segment, Segments, Unmade, failed, make};
 use super::writer::Writer;
@@ -61,6 +63,7 @@ pub(super) struct Shared<D: Disk> {
     pub(super) writer: Mutex<Writer<D>>,
     pub(super) segments: Mutex<Segments<D::File>>,
     settling: Mutex<Vec<Stretch>>,
+    marker: Mutex<Marker<D::File>>,
     pace: Mutex<Pace>,
 }
 
@@ -84,6 +87,7 @@ impl<D: Disk> Shared<D> {
         recovered: u64,
         synced: u64,
         (segments, settling): (Segments<D::File>, Vec<Stretch>),
+        mark: FoundMark,
     ) -> Shared<D> {
         let seed = Seed::new(salt);
         let (ring, writer) = writer(seed);
@@ -106,6 +110,7 @@ impl<D: Disk> Shared<D> {
             writer: Mutex::new(writer),
             segments: Mutex::new(segments),
             settling: Mutex::new(settling),
+            marker: Mutex::new(Marker::new(mark)),
             pace: Mutex::new(Pace::default()),
         }
     }
@@ -303,12 +308,8 @@ impl<D: Disk> Shared<D> {
 
     /// What the maker does: one segment more.
     pub(super) fn make_segment(&self) {
-        let made =
-            self.check_owner().and_then(|()| self.settle()).map_err(Unmade::Retry).and_then(|()| {
-                let (header, spare) = self.next_header();
-                make(&*self.disk, header, spare)
-            });
-        match made {
+        let ready = self.check_owner().and_then(|()| self.settle()).map_err(Unmade::Retry);
+        match ready.and_then(|()| self.make_marked()) {
             Ok(segment) => {
                 let limit = segment.header.end() - SEGMENT_RESERVE;
                 lock(&self.segments).push(Arc::new(segment));
@@ -316,6 +317,25 @@ impl<D: Disk> Shared<D> {
             }
             Err(Unmade::Retry(error)) => self.desk.report(error),
             Err(Unmade::Doubt(error)) => drop(self.fail(error)),
+        }
+    }
+
+    /// Makes a segment, or takes the one that could not be marked, and marks it.
+    fn make_marked(&self) -> Result<Segment<D::File>, Unmade> {
+        let mut marker = lock(&self.marker);
+        let segment = match marker.unmarked.take() {
+            Some(segment) => segment,
+            None => {
+                let (header, spare) = self.next_header();
+                make(&*self.disk, header, spare)?
+            }
+        };
+        match marker.note(&*self.disk, &segment.header) {
+            Ok(()) => Ok(segment),
+            Err(error) => {
+                marker.unmarked = Some(segment);
+                Err(error)
+            }
         }
     }
 

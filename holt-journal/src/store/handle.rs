@@ -38,8 +38,8 @@ pub struct Store<D: Disk> {
 }
 
 impl<D: Disk> Store<D> {
-    /// Creates a database with nothing in it, under a fresh random identity, whose log begins
-    /// at `log_address`.
+    /// Creates a database with nothing in it, under a fresh random identity, and its log, which begins at
+    /// `log_address`.
     ///
     /// When this returns the database survives a power cut. If it is interrupted or fails,
     /// nothing or all of it is there; what is left of an incomplete creation is in nobody's

@@ -3,6 +3,7 @@
 //! Opening reads and never writes. See [`recovery`](super::recovery) for the decisions.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::ops::Range;
 
 use holt_codec::{
@@ -19,6 +20,8 @@ use super::writer::{Marks, Used, Writer};
 use super::{ObjectId, io};
 use crate::disk::{Access, Disk};
 use crate::error::{Damage, Error};
+use crate::log::mark_file;
+use crate::log::names::MARK;
 use crate::sync::{Arc, Mutex, RwLock};
 
 /// The file that a database's lock is taken on: no part of the store, and in nobody's way.
@@ -84,8 +87,12 @@ fn find<D: Disk>(disk: &D, access: Access) -> Result<Found<D>, Error> {
     let names = disk.list().map_err(io("listing the directory", ""))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| manifest_number(name)).collect();
     numbers.sort_unstable();
+    // A creation that did not get to its end leaves a mark of a log without segments.
+    let unused = names.iter().any(|name| name == MARK) && !mark_file::is_used(disk)?;
     let own = |name: &str| {
-        [DATA_FILE, MANIFEST_TMP, LOCK_FILE].contains(&name) || manifest_number(name).is_some()
+        [DATA_FILE, MANIFEST_TMP, LOCK_FILE].contains(&name)
+            || manifest_number(name).is_some()
+            || (unused && name == MARK)
     };
     let other = names.iter().find(|name| !own(name)).cloned();
     let tmp = names.iter().any(|name| name == MANIFEST_TMP);
@@ -381,10 +388,15 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         };
         return Err(Error::Occupied { file });
     }
-    // A creation that did not get to its end left a data file without content.
-    if found.data.is_some() {
-        drop(found);
-        disk.remove(DATA_FILE).map_err(io("removing", DATA_FILE))?;
+    // A creation that did not get to its end left files without content.
+    drop(found);
+    for name in [DATA_FILE, MARK] {
+        match disk.remove(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io("removing", name)(error));
+            }
+            _ => {}
+        }
     }
     let entropy = disk.entropy().map_err(io("drawing an identity", ""))?;
     let mut db = DbId([0; 16]);
@@ -392,8 +404,9 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
     db.0.copy_from_slice(&entropy[..16]);
     salt.copy_from_slice(&entropy[16..]);
 
-    // The data file's name has to be durable before a manifest counts on it.
+    // These files' names have to be durable before a manifest counts on them.
     let data = DataFile::create(&*disk, db)?;
+    mark_file::create(&*disk, db)?;
     disk.sync_dir().map_err(io("syncing the directory", ""))?;
     let base = Commit {
         base: true,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_journal::disk::{Disk, SimDisk};
-use holt_journal::{Ack, Error, Journal, LogOptions, RecoveredLog, recover_log};
+use holt_journal::{Ack, Error, Journal, LogOptions, RecoveredLog, create_log, recover_log};
 
 pub(crate) const DB: DbId = DbId(*b"log tests' store");
 
@@ -80,8 +80,18 @@ pub(crate) fn open<D: Disk>(disk: &Arc<D>) -> Journal<D> {
     open_at(disk, FIRST_ADDRESS, options()).expect("the log opens")
 }
 
+/// A disk with a log that has nothing in it.
 pub(crate) fn sim(seed: u64) -> Arc<SimDisk> {
-    Arc::new(SimDisk::new(seed))
+    let disk = Arc::new(SimDisk::new(seed));
+    create_log(&disk, DB).expect("nothing is there");
+    disk
+}
+
+/// The names of all segments, in the order of their addresses.
+pub(crate) fn segments(disk: &SimDisk) -> Vec<String> {
+    let mut names = disk.list().unwrap();
+    names.retain(|name| name.starts_with("LOG-"));
+    names
 }
 
 /// Names and contents of all files.
