@@ -234,7 +234,8 @@ fn readers_of_a_directory_that_moves_find_it_under_one_name() {
         });
         let mut moves = 0_u32;
         while !reader.is_finished() {
-            let (from, to) = if moves % 2 == 0 { ("here/", "there/") } else { ("there/", "here/") };
+            let (from, to) =
+                if moves.is_multiple_of(2) { ("here/", "there/") } else { ("there/", "here/") };
             // The count changes with the move, in one step.
             db.atomic(|batch| {
                 batch.put(&tree, b"moves", &moves.to_le_bytes())?;
@@ -242,9 +243,9 @@ fn readers_of_a_directory_that_moves_find_it_under_one_name() {
             })
             .unwrap();
             moves += 1;
-            let other = if moves % 2 == 0 { "here/007/x" } else { "there/007/x" };
+            let other = if moves.is_multiple_of(2) { "here/007/x" } else { "there/007/x" };
             tree.put(other.as_bytes(), b"written meanwhile").unwrap();
-            if moves % 64 == 0 {
+            if moves.is_multiple_of(64) {
                 thread::yield_now();
             }
         }

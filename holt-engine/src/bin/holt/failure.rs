@@ -23,6 +23,18 @@ pub(crate) enum Failure {
     /// The key asked for is not in the database.
     #[error("no such key: {}", Escaped(key))]
     NoSuchKey { key: Vec<u8> },
+    /// No key begins with the prefix asked for.
+    #[error("no key begins with: {}", Escaped(prefix))]
+    NoSuchPrefix { prefix: Vec<u8> },
+    /// What was to get a name finds it taken.
+    #[error("there is something of that name already: {} (--force replaces it)", Escaped(name))]
+    Occupied { name: Vec<u8> },
+    /// A file to read from cannot be read.
+    #[error("cannot read {}: {error}", file.display())]
+    Input { file: PathBuf, error: io::Error },
+    /// A line to be imported is no record.
+    #[error("{}: line {line} is no JSON object with a key and a value", file.display())]
+    NoRecord { file: PathBuf, line: u64 },
     /// A key given in escaped form does not follow its rules.
     #[error("{0}")]
     Escape(#[from] BadEscape),

@@ -10,6 +10,7 @@ mod command;
 mod entry;
 mod escape;
 mod failure;
+mod json;
 mod progress;
 mod walk;
 mod when;

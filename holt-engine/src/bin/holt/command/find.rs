@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Below, Database, Form};
+use super::{Below, Form, Keys};
 use crate::failure::Failure;
 
 /// Print every key that begins with PREFIX, in byte order
@@ -13,14 +13,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    database: Database,
+    keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let prefix = arguments.form.bytes(&arguments.below.prefix)?;
-    let db = arguments.database.read()?;
-    for found in db.default_tree().prefix(prefix).keys_only() {
-        let found = found.map_err(|error| arguments.database.failed(error))?;
+    let (_db, tree) = arguments.keys.read()?;
+    for found in tree.prefix(prefix).keys_only() {
+        let found = found.map_err(|error| arguments.keys.failed(error))?;
         arguments.below.write(out, found.name())?;
     }
     Ok(())

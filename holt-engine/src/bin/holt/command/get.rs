@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use super::{Database, Form};
+use serde_json::json;
+
+use super::{Form, Keys};
 use crate::entry::{Entry, Kind};
 use crate::escape::Escaped;
 use crate::failure::Failure;
+use crate::json;
 use crate::when::Utc;
 
 /// Print the value of KEY
@@ -17,20 +20,28 @@ use crate::when::Utc;
 pub(crate) struct Arguments {
     /// Key to look up
     key: OsString,
+    /// Print one JSON object with the key, the value and its version
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
     /// Print the bytes of the value, whoever wrote it
     #[arg(short, long)]
     raw: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    database: Database,
+    keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let key = arguments.form.bytes(&arguments.key)?;
-    let db = arguments.database.read()?;
-    let value = db.default_tree().get(&key).map_err(|error| arguments.database.failed(error))?;
-    let Some(value) = value else { return Err(Failure::NoSuchKey { key }) };
+    let (_db, tree) = arguments.keys.read()?;
+    let value = tree.get_with_version(&key).map_err(|error| arguments.keys.failed(error))?;
+    let Some((value, version)) = value else { return Err(Failure::NoSuchKey { key }) };
+    if arguments.json {
+        let (key, value) = (json::bytes(&key), json::bytes(&value));
+        let object = json!({ "key": key, "value": value, "version": version.get() });
+        return json::line(out, &object);
+    }
     match Entry::decode(&value) {
         Some(entry) if !arguments.raw => describe(out, &entry),
         _ => Ok(out.write_all(&value)?),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Below, Database, Form};
+use super::{Below, Form, Keys};
 use crate::entry::{Entry, Kind};
 use crate::escape::Escaped;
 use crate::failure::Failure;
@@ -21,21 +21,20 @@ pub(crate) struct Arguments {
     /// Print permissions, owner, group, size and time of modification (UTC) too
     ///
     /// A value that `holt index` did not write has only a size.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "json")]
     long: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    database: Database,
+    keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let prefix = arguments.form.bytes(&arguments.below.prefix)?;
     // Names start behind the last slash of the prefix, as in a listing of that directory.
     let parent = prefix.iter().rposition(|byte| *byte == SEPARATOR).map_or(0, |slash| slash + 1);
-    let db = arguments.database.read()?;
-    let tree = db.default_tree();
-    let failed = |error| arguments.database.failed(error);
+    let (_db, tree) = arguments.keys.read()?;
+    let failed = |error| arguments.keys.failed(error);
     for found in tree.prefix(&prefix[..]).delimiter([SEPARATOR]) {
         let found = found.map_err(failed)?;
         let name = &found.name()[parent..];

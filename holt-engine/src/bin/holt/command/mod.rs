@@ -1,13 +1,21 @@
 //! The commands, one file each, and the arguments that several of them share.
 
 mod checkpoint;
+mod completions;
+mod du;
+mod export;
 mod find;
 mod get;
+mod import;
 mod index;
+mod log;
 mod ls;
+mod mv;
 mod put;
 mod rm;
 mod stat;
+mod tree;
+mod trees;
 mod verify;
 
 use std::ffi::{OsStr, OsString};
@@ -15,10 +23,12 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use holt_engine::{Create, Db, Error, Options};
+use holt_engine::{Create, Db, Error, Options, Tree};
+use serde_json::json;
 
 use crate::escape::{BadEscape, Escaped, unescape};
 use crate::failure::Failure;
+use crate::json;
 
 /// What to do.
 #[derive(clap::Subcommand)]
@@ -28,10 +38,18 @@ pub(crate) enum Command {
     Find(find::Arguments),
     Get(get::Arguments),
     Put(put::Arguments),
+    Mv(mv::Arguments),
     Rm(rm::Arguments),
+    Tree(tree::Arguments),
+    Du(du::Arguments),
+    Import(import::Arguments),
+    Export(export::Arguments),
+    Trees(trees::Arguments),
     Stat(stat::Arguments),
     Verify(verify::Arguments),
     Checkpoint(checkpoint::Arguments),
+    Log(log::Arguments),
+    Completions(completions::Arguments),
 }
 
 impl Command {
@@ -43,7 +61,15 @@ impl Command {
             Command::Find(arguments) => find::run(arguments, out),
             Command::Get(arguments) => get::run(arguments, out),
             Command::Put(arguments) => put::run(arguments),
+            Command::Mv(arguments) => mv::run(arguments),
             Command::Rm(arguments) => rm::run(arguments),
+            Command::Tree(arguments) => tree::run(arguments, out),
+            Command::Du(arguments) => du::run(arguments, out),
+            Command::Import(arguments) => import::run(arguments, out),
+            Command::Export(arguments) => export::run(arguments, out),
+            Command::Trees(arguments) => trees::run(arguments, out),
+            Command::Log(arguments) => log::run(arguments, out),
+            Command::Completions(arguments) => completions::run(arguments, out),
             Command::Stat(arguments) => stat::run(arguments, out),
             Command::Verify(arguments) => verify::run(arguments, out),
             Command::Checkpoint(arguments) => checkpoint::run(arguments, out),
@@ -80,6 +106,40 @@ impl Database {
     }
 }
 
+/// The tree whose keys a command works on.
+#[derive(clap::Args)]
+pub(crate) struct Keys {
+    #[command(flatten)]
+    database: Database,
+    /// Tree to work on
+    #[arg(long = "tree", value_name = "NAME", default_value = "default")]
+    tree: String,
+}
+
+impl Keys {
+    /// The tree, which must exist, for reading.
+    fn read(&self) -> Result<(Db, Tree), Failure> {
+        let db = self.database.read()?;
+        let tree = db.open_tree(&self.tree).map_err(|error| self.failed(error))?;
+        Ok((db, tree))
+    }
+
+    /// The tree for writing; what `create` allows is made.
+    fn write(&self, create: Create) -> Result<(Db, Tree), Failure> {
+        let db = self.database.write(create)?;
+        let tree = match create {
+            Create::Never => db.open_tree(&self.tree),
+            _ => db.tree(&self.tree),
+        };
+        Ok((db, tree.map_err(|error| self.failed(error))?))
+    }
+
+    /// An error of this database.
+    fn failed(&self, error: Error) -> Failure {
+        self.database.failed(error)
+    }
+}
+
 /// How keys are written on the command line.
 #[derive(clap::Args)]
 pub(crate) struct Form {
@@ -105,12 +165,17 @@ pub(crate) struct Below {
     /// End each name with a zero byte instead of a newline, and do not escape it
     #[arg(short = '0', long = "null")]
     null: bool,
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with = "null")]
+    json: bool,
 }
 
 impl Below {
     /// Writes one name and what ends it.
     fn write(&self, out: &mut dyn Write, name: &[u8]) -> Result<(), Failure> {
-        if self.null {
+        if self.json {
+            json::line(out, &json!({ "name": json::bytes(name) }))?;
+        } else if self.null {
             out.write_all(name)?;
             out.write_all(&[0])?;
         } else {

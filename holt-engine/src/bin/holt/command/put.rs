@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use holt_engine::{Create, Durability};
 
-use super::{Database, Form};
+use super::{Form, Keys};
 use crate::failure::Failure;
 
 /// Store VALUE under KEY, in place of the value that it may have
@@ -20,15 +20,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    database: Database,
+    keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let key = arguments.form.bytes(&arguments.key)?;
     let value = arguments.form.bytes(&arguments.value)?;
-    let db = arguments.database.write(Create::IfMissing)?;
-    db.default_tree()
-        .put_with(&key, &value, Durability::Sync)
+    let (db, tree) = arguments.keys.write(Create::IfMissing)?;
+    tree.put_with(&key, &value, Durability::Sync)
         .and_then(|_| db.close())
-        .map_err(|error| arguments.database.failed(error))
+        .map_err(|error| arguments.keys.failed(error))
 }

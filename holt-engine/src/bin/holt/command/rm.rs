@@ -1,31 +1,43 @@
-//! `holt rm`: removal of one key.
+//! `holt rm`: removal of one key, or of everything below a prefix.
 
 use std::ffi::OsString;
 
 use holt_engine::{Create, Durability};
 
-use super::{Database, Form};
+use super::{Form, Keys};
 use crate::failure::Failure;
 
 /// Remove KEY and its value
 ///
 /// A key that is not there is an error. When the command returns, the removal is on stable
-/// storage. Keys below KEY, if it is a directory's, stay.
+/// storage. Keys below KEY, if it is a directory's, stay, unless --recursive is given.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Key to remove
     key: OsString,
+    /// Remove every key that begins with KEY, as a whole; end it in a slash to remove a directory
+    #[arg(short, long)]
+    recursive: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    database: Database,
+    keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let key = arguments.form.bytes(&arguments.key)?;
-    let failed = |error| arguments.database.failed(error);
-    let db = arguments.database.write(Create::Never)?;
-    let removed = db.default_tree().delete_with(&key, Durability::Sync).map_err(failed)?;
+    let failed = |error| arguments.keys.failed(error);
+    let (db, tree) = arguments.keys.write(Create::Never)?;
+    let removed = if arguments.recursive {
+        tree.delete_prefix_with(&key, Durability::Sync)
+    } else {
+        tree.delete_with(&key, Durability::Sync)
+    };
+    let removed = removed.map_err(failed)?;
     db.close().map_err(failed)?;
-    if removed { Ok(()) } else { Err(Failure::NoSuchKey { key }) }
+    match (removed, arguments.recursive) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::NoSuchPrefix { prefix: key }),
+        (false, false) => Err(Failure::NoSuchKey { key }),
+    }
 }

@@ -2,12 +2,18 @@
 
 use std::io::Write;
 
+use serde_json::json;
+
 use super::Database;
 use crate::failure::Failure;
+use crate::json;
 
 /// Print what the database holds and takes, one figure a line
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     database: Database,
 }
@@ -15,6 +21,20 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let db = arguments.database.read()?;
     let stats = db.stats().map_err(|error| arguments.database.failed(error))?;
+    if arguments.json {
+        let object = json!({
+            "keys": stats.keys,
+            "trees": stats.trees,
+            "frames": stats.frames,
+            "fill": stats.fill,
+            "memory_bytes": stats.memory_bytes,
+            "store_bytes": stats.store_bytes,
+            "log_bytes": stats.log_bytes,
+            "log_address": stats.log_address,
+            "checkpoint_address": stats.checkpoint_address,
+        });
+        return json::line(out, &object);
+    }
     let checkpoint = match stats.checkpoint_address {
         Some(address) => {
             format!("at log address {address}, {} bytes of log since", stats.log_address - address)
