@@ -1,0 +1,236 @@
+//! The figures of the log beside what they are to be compared with, taken in turn in one run.
+//!
+//! `cargo run --release -p holt-engine --example log_figures [rounds]`. The files are in the directory for temporary files: it has
+//! to be on the device that is to be measured. Every ratio is the median of the ratios of neighbouring measurements, so
+//! that other work on the machine weighs on both sides.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holt_art::Art;
+use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
+use holt_engine::{Db, Durability, Options};
+use holt_journal::disk::RealDisk;
+use holt_journal::{Error, create_log, recover_log};
+
+/// Keys that the puts go round in.
+const KEYS: u64 = 50_000;
+
+/// Bytes of a value; with its key and header a record of 128 bytes.
+const VALUE: usize = 80;
+
+/// Clients that share syncs.
+const CLIENTS: u64 = 32;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn key(number: u64) -> [u8; 28] {
+    let mut key = *b"tenants/0000/objects/0000000";
+    let digits = |mut number: u64, to: &mut [u8]| {
+        for digit in to.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    // A step that is coprime to the number of keys visits all of them, in no order.
+    let number = number * 7919 % KEYS;
+    digits(number % 50, &mut key[8..12]);
+    digits(number, &mut key[21..]);
+    key
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure> {
+    let begun = Instant::now();
+    work()?;
+    Ok(begun.elapsed())
+}
+
+fn main() -> Result<(), Failure> {
+    let rounds = std::env::args().nth(1).map_or(Ok(60), |text| text.parse())?;
+    let directory = tempfile::tempdir()?;
+    puts(&directory.path().join("puts"), rounds)?;
+    syncs(&directory.path().join("syncs"), rounds)?;
+    replay(&directory.path().join("replay"), rounds.div_ceil(10))?;
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Db, Failure> {
+    Ok(Options::new().checkpoint_bytes(0).open(path)?)
+}
+
+/// A put that is logged and not waited for, beside the same one in memory.
+fn puts(path: &Path, rounds: usize) -> Result<(), Failure> {
+    const PORTION: u64 = 5000;
+    let (db, memory) = (open(path)?, Art::new()?);
+    let (tree, value) = (db.default_tree(), [7; VALUE]);
+    for number in 0..KEYS {
+        tree.put_with(&key(number), &value, Durability::Buffered)?;
+        memory.put(&key(number), &value)?;
+    }
+    let (mut ratios, mut logged_least, mut least) = (Vec::new(), f64::MAX, f64::MAX);
+    for round in 0..rounds as u64 * 4 {
+        let numbers = || (round * PORTION..(round + 1) * PORTION).map(key);
+        let mut sides = [Duration::ZERO; 2];
+        // Each goes first every other time.
+        for turn in 0..2 {
+            let side = ((round + turn) % 2) as usize;
+            sides[side] = timed(|| {
+                for key in numbers() {
+                    if side == 0 {
+                        memory.put(&key, &value)?;
+                    } else {
+                        tree.put_with(&key, &value, Durability::Buffered)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        let nanos = |side: Duration| side.as_nanos() as f64 / PORTION as f64;
+        ratios.push(nanos(sides[1]) / nanos(sides[0]));
+        least = least.min(nanos(sides[0]));
+        logged_least = logged_least.min(nanos(sides[1]));
+        // What is in the ring is written out between the measurements: it is the put's way that is measured, and the
+        // device takes its own time.
+        db.sync()?;
+    }
+    println!("put in memory: {least:.0} ns at least");
+    println!("logged put, buffered: {logged_least:.0} ns at least, {:.2} of it", median(ratios));
+    db.close()?;
+    Ok(())
+}
+
+/// One client's synced put beside a plain write of as many bytes and `fdatasync`; 32 clients beside one.
+fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
+    const EACH: u64 = 20;
+    // So many that starting the threads is little beside it.
+    const EACH_OF_MANY: u64 = 200;
+    let db = open(path)?;
+    let (tree, value) = (db.default_tree(), [7; VALUE]);
+    tree.put_with(&key(0), &value, Durability::Sync)?;
+    let record = Record::from(Op::Put { tree: 1, key: &key(0), value: &value }).encoded_len()?;
+    let raw = File::create(path.with_extension("raw"))?;
+    raw.write_all_at(&vec![0; 16 << 20], 0)?;
+    raw.sync_all()?;
+    let bytes = vec![7; record];
+    let (mut to_raw, mut to_one, mut least) = (Vec::new(), Vec::new(), [f64::MAX; 3]);
+    let mut at = 0;
+    for round in 0..rounds as u64 {
+        let mut sides = [0.0; 3];
+        for turn in 0..3 {
+            let side = ((round + turn) % 3) as usize;
+            let took = match side {
+                0 => timed(|| {
+                    for _ in 0..EACH {
+                        raw.write_all_at(&bytes, at % (15 << 20))?;
+                        raw.sync_data()?;
+                        at += bytes.len() as u64;
+                    }
+                    Ok(())
+                })?,
+                1 => timed(|| {
+                    for number in 0..EACH {
+                        tree.put_with(&key(number), &value, Durability::Sync)?;
+                    }
+                    Ok(())
+                })?,
+                _ => timed(|| {
+                    std::thread::scope(|scope| {
+                        for client in 0..CLIENTS {
+                            let tree = &tree;
+                            scope.spawn(move || {
+                                for number in 0..EACH_OF_MANY {
+                                    let key = key(client * 1000 + number);
+                                    tree.put_with(&key, &value, Durability::Sync)
+                                        .expect("the disk works");
+                                }
+                            });
+                        }
+                    });
+                    Ok(())
+                })?,
+            };
+            let count = if side == 2 { EACH_OF_MANY * CLIENTS } else { EACH };
+            sides[side] = took.as_nanos() as f64 / 1e3 / count as f64;
+            least[side] = least[side].min(sides[side]);
+        }
+        to_raw.push(sides[1] / sides[0]);
+        to_one.push(sides[1] / sides[2]);
+    }
+    println!("raw write of {record} B and fdatasync: {:.0} µs at least", least[0]);
+    println!("synced put, one client: {:.0} µs at least, {:.2} of it", least[1], median(to_raw));
+    let many = median(to_one);
+    println!(
+        "synced put, {CLIENTS} clients: {:.1} µs at least, {many:.1} times one client's rate",
+        least[2]
+    );
+    db.close()?;
+    Ok(())
+}
+
+/// Reading the log back, decoded alone and applied to the trees; and what a record takes in it.
+fn replay(path: &Path, rounds: usize) -> Result<(), Failure> {
+    const RECORDS: u64 = 500_000;
+    let db = open(path)?;
+    let tree = db.default_tree();
+    for number in 0..RECORDS {
+        tree.put_with(&key(number), &[7; VALUE], Durability::Buffered)?;
+    }
+    drop(tree);
+    db.close()?;
+    let opened = |round: usize| -> Result<f64, Failure> {
+        let begun = Instant::now();
+        let db = Options::new().read_only(true).open(path)?;
+        let took = begun.elapsed();
+        if round == 0 {
+            println!("{} keys after the replay", db.default_tree().len()?);
+        }
+        Ok(RECORDS as f64 / took.as_secs_f64() / 1e6)
+    };
+    let applied = (0..rounds.max(3)).map(opened).collect::<Result<Vec<_>, _>>()?;
+    println!("replay, applied: {:.2} million records a second", median(applied));
+
+    // The log alone, in a directory of its own.
+    let own = path.with_extension("log");
+    std::fs::create_dir(&own)?;
+    let (disk, id) = (Arc::new(RealDisk::open(&own)?), DbId([1; 16]));
+    create_log(&disk, id)?;
+    let nothing = recover_log::<_, Error>(&disk, id, FIRST_ADDRESS, &mut |_, _| Ok(()))?;
+    let journal = holt_journal::Journal::start(
+        Arc::clone(&disk),
+        id,
+        nothing,
+        holt_journal::LogOptions::default(),
+    )?;
+    for number in 0..RECORDS {
+        let key = key(number);
+        let record = Record::from(Op::Put { tree: 1, key: &key, value: &[7; VALUE] });
+        journal.permit(record.encoded_len()?)?.reserve().publish(&record);
+    }
+    let bytes = (journal.tail() - FIRST_ADDRESS) as f64 / RECORDS as f64;
+    journal.close()?;
+    let payload = key(0).len() + VALUE;
+    println!("a record: {bytes:.0} bytes of log for {payload} of key and value");
+    let mut rates = Vec::new();
+    for _ in 0..rounds.max(3) {
+        let begun = Instant::now();
+        let mut sum = 0;
+        recover_log::<_, Error>(&disk, id, FIRST_ADDRESS, &mut |_, record| {
+            if let Record::Op(Op::Put { key, value, .. }) = std::hint::black_box(record) {
+                sum += key.len() + value.len();
+            }
+            Ok(())
+        })?;
+        assert_eq!(sum as u64, RECORDS * payload as u64);
+        rates.push(RECORDS as f64 / begun.elapsed().as_secs_f64() / 1e6);
+    }
+    println!("replay, decoded: {:.2} million records a second", median(rates));
+    Ok(())
+}

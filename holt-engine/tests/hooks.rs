@@ -1,0 +1,183 @@
+//! What happens in a database in the middle of a call to the disk: a disk that calls back.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use holt_engine::disk::{Access, CrashPattern, Disk, DiskFile, SimDisk, SimFile, SimLock};
+use holt_engine::{Db, Durability, Error, Options};
+
+/// What runs at the beginning of a call, once.
+type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+/// A simulated disk with a hook in the syncs of the log and one in the writes of images.
+struct HookedDisk {
+    disk: SimDisk,
+    log_sync: Hook,
+    data_write: Hook,
+}
+
+struct HookedFile {
+    file: SimFile,
+    sync: Option<Hook>,
+    write: Option<Hook>,
+}
+
+fn run(hook: &Option<Hook>) {
+    let hook = hook.as_ref().and_then(|hook| hook.lock().unwrap().take());
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
+impl HookedDisk {
+    fn new(disk: &SimDisk) -> Arc<HookedDisk> {
+        let hook = || Arc::new(Mutex::new(None));
+        Arc::new(HookedDisk { disk: disk.clone(), log_sync: hook(), data_write: hook() })
+    }
+
+    fn hooked(&self, name: &str, file: SimFile) -> HookedFile {
+        HookedFile {
+            file,
+            // A segment is made under another name, so these are syncs of records.
+            sync: name.starts_with("LOG.tmp").then(|| Arc::clone(&self.log_sync)),
+            write: (name == "DATA").then(|| Arc::clone(&self.data_write)),
+        }
+    }
+}
+
+impl Disk for HookedDisk {
+    type File = HookedFile;
+    type Lock = SimLock;
+
+    fn create(&self, name: &str) -> io::Result<HookedFile> {
+        Ok(self.hooked(name, self.disk.create(name)?))
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<HookedFile> {
+        Ok(self.hooked(name, self.disk.open(name, access)?))
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self, name: &str, exclusive: bool) -> io::Result<Option<SimLock>> {
+        self.disk.lock(name, exclusive)
+    }
+    fn entropy(&self) -> io::Result<[u8; 32]> {
+        self.disk.entropy()
+    }
+}
+
+impl DiskFile for HookedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.allocate(offset, len)
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        run(&self.write);
+        self.file.write_at(bufs, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        run(&self.sync);
+        self.file.sync_data()
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+fn open(disk: &Arc<HookedDisk>, checkpoint_bytes: u64) -> Db<HookedDisk> {
+    let mut options = Options::new();
+    options.durability(Durability::Sync).segment_bytes(1 << 16).checkpoint_bytes(checkpoint_bytes);
+    options.open_on(Arc::clone(disk)).unwrap()
+}
+
+fn names(disk: &SimDisk) -> Vec<String> {
+    Options::new().open_on(Arc::new(disk.clone())).unwrap().tree_names().unwrap()
+}
+
+#[test]
+fn a_tree_is_given_to_nobody_before_its_creation_is_durable() {
+    let disk = SimDisk::new(1);
+    let hooked = HookedDisk::new(&disk);
+    let db = open(&hooked, 0);
+    // So that the segment is there, and the next sync is that of the creation.
+    db.default_tree().put(b"key", b"value").unwrap();
+    let (observer_db, observed_disk) = (db.clone(), disk.clone());
+    let (handed, observer) = std::sync::mpsc::channel();
+    *hooked.log_sync.lock().unwrap() = Some(Box::new(move || {
+        // The creator has announced the tree and is about to sync its record.
+        let thread = std::thread::spawn(move || {
+            observer_db.tree("new").unwrap();
+            names(&observed_disk.crash(1, CrashPattern::LoseAll))
+        });
+        // Long enough for one who does not wait to be caught; nothing depends on it.
+        for _ in 0..10_000 {
+            if thread.is_finished() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        handed.send(thread).unwrap();
+    }));
+    db.tree("new").unwrap();
+    assert_eq!(names(&disk.crash(1, CrashPattern::LoseAll)), ["default", "new"], "the creator");
+    let observer = observer.recv().expect("the creation is synced");
+    assert_eq!(observer.join().unwrap(), ["default", "new"], "who saw it");
+}
+
+#[test]
+fn a_checkpoint_thread_that_panics_is_told_of_and_the_next_checkpoint_is_refused() {
+    let disk = SimDisk::new(2);
+    let hooked = HookedDisk::new(&disk);
+    let db = open(&hooked, 4096);
+    let (said, done) = std::sync::mpsc::channel();
+    *hooked.data_write.lock().unwrap() = Some(Box::new(move || {
+        said.send(()).unwrap();
+        std::panic::resume_unwind(Box::new("a disk with a mind of its own"));
+    }));
+    let mut number = 0_u64;
+    let mut put = || {
+        number += 1;
+        db.default_tree().put(&number.to_be_bytes(), &[7; 100]).unwrap();
+    };
+    // As many as make a checkpoint due.
+    for _ in 0..100 {
+        put();
+    }
+    done.recv().expect("an automatic checkpoint is made");
+    let refused = db.checkpoint();
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Journal(holt_journal::Error::StoreClosed(why)))
+                if matches!(**why, holt_journal::Error::CheckpointPanicked)
+        ),
+        "{refused:?}"
+    );
+    // The call waited for the thread's checkpoint to be over, but not for its report.
+    while db.stats().unwrap().checkpoint_failure.is_none() {
+        std::thread::yield_now();
+    }
+    // Writes go on, and nothing of them is lost.
+    put();
+    let expected = db.default_tree().len().unwrap();
+    let left = Options::new().open_on(Arc::new(disk.crash(2, CrashPattern::LoseAll))).unwrap();
+    assert_eq!(left.default_tree().len().unwrap(), expected);
+    assert!(db.close().is_err(), "the store cannot settle what panicked");
+}
