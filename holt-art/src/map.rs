@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::Error;
 use crate::pool::gate::Closed;
-use crate::pool::{Pool, PoolOptions};
+use crate::pool::{Outlook, Pool, PoolOptions};
 use crate::tree::cursor::Cursor;
 use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
 use crate::tree::scan::Scan;
@@ -113,6 +113,41 @@ impl Art {
     pub fn remove_if(&self, key: &[u8], condition: Condition) -> Result<Removed, Error> {
         let pass = self.tree.pool().enter();
         self.tree.remove(&pass, key, condition, || self.next_version())
+    }
+
+    /// Gives the record of `from` the key `to`, if the condition holds for what is there. Gets
+    /// and lists find one of the two and never both. The record gets a new version.
+    ///
+    /// Returns what the put of `to` came to, or `Refused(None)` when `from` has no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::put`]. Nothing has changed when one is returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Condition, Put};
+    /// let map = Art::new()?;
+    /// map.put(b"draft", b"text")?;
+    /// assert!(matches!(map.rename(b"draft", b"final", Condition::Absent)?, Put::Inserted(_)));
+    /// assert_eq!(map.get(b"draft")?, None);
+    /// assert_eq!(map.rename(b"draft", b"final", Condition::Always)?, Put::Refused(None));
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn rename(&self, from: &[u8], to: &[u8], condition: Condition) -> Result<Put, Error> {
+        let pool = self.tree.pool();
+        let closed = pool.close_gate();
+        let Some(value) = self.get(from)? else { return Ok(Put::Refused(None)) };
+        let bytes = value.len() as u64;
+        let trial = pool.trial(&closed, Outlook { mutations: 2, bytes, revocable: false });
+        let pass = closed.pass();
+        let put = self.tree.put(pass, to, &value, condition, || self.next_version())?;
+        if from != to && !matches!(put, Put::Refused(_)) {
+            self.tree.remove(pass, from, Condition::Always, || self.next_version())?;
+        }
+        trial.keep();
+        Ok(put)
     }
 
     /// Gives every key that begins with `from` a name that begins with `to` instead. See

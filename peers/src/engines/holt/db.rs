@@ -1,8 +1,10 @@
 //! A database of `holt-engine`.
 
-use holt_engine::{Db, Durability, Options, Scan, Tree};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
-use super::lacking;
+use holt_engine::{Db, Durability, Options, Renamed, Scan, Tree};
+
 use crate::Failure;
 use crate::engine::{Engine, Flow, Mode, Query, Session, Setup, Visit, Want};
 
@@ -52,11 +54,7 @@ impl Handle<'_> {
 
 impl Session for Handle<'_> {
     fn get(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool, Failure> {
-        let found = self.0.get(key)?;
-        if let Some(value) = &found {
-            see(value);
-        }
-        Ok(found.is_some())
+        Ok(self.0.get_with(key, |value, _| see(value))?.is_some())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
@@ -69,13 +67,13 @@ impl Session for Handle<'_> {
         Ok(())
     }
 
-    fn rename(&mut self, _from: &[u8], _to: &[u8]) -> Result<bool, Failure> {
-        lacking()
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Failure> {
+        Ok(matches!(self.0.rename_replacing(from, to)?, Renamed::Done(_)))
     }
 
     fn load(&mut self, records: &[(&[u8], &[u8])]) -> Result<(), Failure> {
-        // There are no batches yet. All but the last put wait for nothing; the last one waits for
-        // the database's durability, and with it the log before it is as durable.
+        // All but the last put wait for nothing; the last one waits for the database's
+        // durability, and with it the log before it is as durable.
         let Some((&(last_key, last_value), before)) = records.split_last() else { return Ok(()) };
         for &(key, value) in before {
             self.0.put_with(key, value, Durability::Buffered)?;
@@ -85,23 +83,20 @@ impl Session for Handle<'_> {
     }
 
     fn scan(&mut self, from: &[u8], want: Want, visit: Visit<'_>) -> Result<(), Failure> {
-        let start = |from: &[u8]| {
-            let scan = self.0.range(from..);
+        let mut target = from.to_vec();
+        loop {
+            let scan = self.0.range(std::mem::take(&mut target)..);
             let scan = if want == Want::Keys { scan.keys_only() } else { scan };
-            scan.into_iter()
-        };
-        let mut target = Vec::new();
-        let mut entries = start(from);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let value = entry.value().unwrap_or_default();
-            match visit(entry.name(), value, &mut target) {
-                Flow::Next => {}
-                Flow::Seek => entries = start(&target),
-                Flow::Stop => break,
+            let ended = scan.visit(|entry| {
+                match visit(entry.name(), entry.value().unwrap_or_default(), &mut target) {
+                    Flow::Next => ControlFlow::Continue(()),
+                    flow => ControlFlow::Break(flow),
+                }
+            })?;
+            if ended != Some(Flow::Seek) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn list(
@@ -111,11 +106,11 @@ impl Session for Handle<'_> {
         see: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize, Failure> {
         let mut count = 0;
-        for entry in self.scan_of(query, want) {
-            let entry = entry?;
+        self.scan_of(query, want).visit(|entry| {
             see(entry.name(), entry.value().unwrap_or_default());
             count += 1;
-        }
+            ControlFlow::<Infallible>::Continue(())
+        })?;
         Ok(count)
     }
 
@@ -126,18 +121,21 @@ impl Session for Handle<'_> {
         see: &mut dyn FnMut(&[u8]),
     ) -> Result<usize, Failure> {
         let mut count = 0;
-        for entry in self.scan_of(query, Want::Keys).delimiter([delimiter]) {
-            see(entry?.name());
+        self.scan_of(query, Want::Keys).delimiter([delimiter]).visit(|entry| {
+            see(entry.name());
             count += 1;
-        }
+            ControlFlow::<Infallible>::Continue(())
+        })?;
         Ok(count)
     }
 
-    fn rename_prefix(&mut self, _from: &[u8], _to: &[u8]) -> Result<(), Failure> {
-        lacking()
+    fn rename_prefix(&mut self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        self.0.rename_prefix(from, to)?;
+        Ok(())
     }
 
-    fn delete_prefix(&mut self, _prefix: &[u8]) -> Result<(), Failure> {
-        lacking()
+    fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), Failure> {
+        self.0.delete_prefix(prefix)?;
+        Ok(())
     }
 }

@@ -15,12 +15,15 @@ pub(crate) const KIND: Kind = Kind {
                *os* and *sync*: a database of `holt-engine` with the durability of that name and \
                the defaults otherwise: a ring of 32 MiB, a window of 10 ms, a checkpoint after \
                256 MiB of log. It keeps everything in memory, so the common cache size is a limit \
-               that it does not need. Values are returned as owned vectors.",
+               that it does not need. Values and entries are seen through closures, which get a \
+               validated copy. What a deletion of a prefix leaves behind is freed in the \
+               background; the tree alone frees it before the deletion returns.",
     lacks: |feature| match feature {
-        Feature::Threads | Feature::Reopen => None,
-        Feature::Rename => Some("Holt has no rename yet"),
-        Feature::RenamePrefix => Some("Holt has no rename of prefixes yet"),
-        Feature::DeletePrefix => Some("Holt has no deletion of prefixes yet"),
+        Feature::Threads
+        | Feature::Reopen
+        | Feature::Rename
+        | Feature::RenamePrefix
+        | Feature::DeletePrefix => None,
         Feature::BeyondMemory => Some("Holt holds everything in memory yet"),
     },
     open: |setup| match setup.mode {
@@ -28,8 +31,3 @@ pub(crate) const KIND: Kind = Kind {
         Mode::Buffered | Mode::Os | Mode::Sync => db::open(setup),
     },
 };
-
-/// The answer to an operation that [`KIND`] says is lacking, if it is asked for all the same.
-fn lacking<T>() -> Result<T, crate::Failure> {
-    Err("the harness asked Holt for an operation that it does not have".into())
-}

@@ -1,8 +1,7 @@
 //! The tree of `holt-art` alone, in memory.
 
-use holt_art::{Art, EntryRef, Pool, Scan};
+use holt_art::{Art, Condition, EntryRef, Existing, Pool, Put, Scan};
 
-use super::lacking;
 use crate::Failure;
 use crate::engine::{Engine, Flow, Query, Session, Visit, Want};
 
@@ -32,7 +31,7 @@ struct Handle<'a>(&'a Art);
 
 /// The scan of a query.
 fn scan_of(query: Query<'_>, want: Want) -> Scan {
-    let scan = Scan::prefix(query.prefix).keys_only(want == Want::Keys);
+    let scan = Scan::prefix(query.prefix).keys_only(want == Want::Keys).limit(query.limit as u64);
     match query.after {
         Some(after) => scan.start_after(after),
         None => scan,
@@ -54,8 +53,11 @@ impl Session for Handle<'_> {
         Ok(())
     }
 
-    fn rename(&mut self, _from: &[u8], _to: &[u8]) -> Result<bool, Failure> {
-        lacking()
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Failure> {
+        Ok(matches!(
+            self.0.rename(from, to, Condition::Always)?,
+            Put::Inserted(_) | Put::Replaced(_)
+        ))
     }
 
     fn load(&mut self, records: &[(&[u8], &[u8])]) -> Result<(), Failure> {
@@ -118,11 +120,14 @@ impl Session for Handle<'_> {
         Ok(count)
     }
 
-    fn rename_prefix(&mut self, _from: &[u8], _to: &[u8]) -> Result<(), Failure> {
-        lacking()
+    fn rename_prefix(&mut self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        self.0.rename_prefix(from, to, Existing::Refuse)?;
+        Ok(())
     }
 
-    fn delete_prefix(&mut self, _prefix: &[u8]) -> Result<(), Failure> {
-        lacking()
+    fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), Failure> {
+        self.0.remove_prefix(prefix)?;
+        while self.0.reclaim(64)? {}
+        Ok(())
     }
 }
