@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use holt_engine::{Db, Durability, Options, Renamed, Scan, Tree};
+use holt_engine::{Db, Durability, Moved, Options, Renamed, Scan, Tree};
 
 use crate::Failure;
 use crate::engine::{Engine, Flow, Mode, Query, Session, Setup, Visit, Want};
@@ -130,8 +130,10 @@ impl Session for Handle<'_> {
     }
 
     fn rename_prefix(&mut self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
-        self.0.rename_prefix(from, to)?;
-        Ok(())
+        match self.0.rename_prefix(from, to)? {
+            Moved::Done(_) => Ok(()),
+            other => Err(format!("a rename of a prefix came to {other:?}").into()),
+        }
     }
 
     fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), Failure> {
