@@ -431,10 +431,12 @@ fn storm(seed: u64) {
                 world.remove(n).unwrap();
             }
             if step % 150 == 0 {
-                sender.send(world.snapshot()).unwrap();
+                // Readers that lag behind, or have failed, are not waited for.
+                let _ = sender.try_send(world.snapshot());
             }
         }
     });
     println!("{} snapshots checked", checked.load(Ordering::Relaxed));
+    assert!(checked.load(Ordering::Relaxed) > 0);
     world.assert_nothing_kept();
 }
