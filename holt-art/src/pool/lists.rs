@@ -151,12 +151,4 @@ impl Lists {
         }
         overtaken.remove(&listed.seen).map(|overtaken| overtaken.epoch)
     }
-
-    /// Lists that are registered, and those of them that have been overtaken.
-    #[cfg(all(test, not(loom)))]
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let overtaken: usize = lock(&self.overtaken).values().map(|one| one.lists).sum();
-        let waiting: usize = self.shards.iter().map(|shard| lock(shard).lists).sum();
-        (waiting + overtaken, overtaken)
-    }
 }

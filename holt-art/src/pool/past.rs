@@ -53,15 +53,21 @@ impl<'p> Past<'p> {
         self.pool
     }
 
-    /// Frame `number` as it was; none when there was no such frame.
+    /// The slot of frame `number` as it was; none when there was no such frame.
     #[inline]
-    pub(crate) fn frame(self, number: u32) -> Option<View<'p>> {
+    pub(crate) fn slot(self, number: u32) -> Option<u32> {
         let latch = self.pool.latch(number)?;
         let slot = match slot_at(latch, self.pool.epoch_of(number), self.epoch) {
             Some(slot) => slot,
             None => self.image(number)?,
         };
-        (slot != NO_SLOT).then(|| View::new(self.pool.words(slot)))
+        (slot != NO_SLOT).then_some(slot)
+    }
+
+    /// Frame `number` as it was; none when there was no such frame.
+    #[inline]
+    pub(crate) fn frame(self, number: u32) -> Option<View<'p>> {
+        self.slot(number).map(|slot| View::new(self.pool.words(slot)))
     }
 
     fn image(self, number: u32) -> Option<u32> {

@@ -5,7 +5,8 @@ use std::ops::{Bound, ControlFlow};
 use super::Tree;
 use super::batch::Batch;
 use super::scan::{Entry, EntryRef, Scan, advance};
-use super::walker::{Limits, Stacks, Walked, Walker};
+use super::source::Source;
+use super::walker::{Limits, Stacks, Walked, Walker, Way};
 use crate::error::Error;
 
 /// Names in the first batch of a cursor; each following one is twice as large.
@@ -23,9 +24,17 @@ const ATTEMPTS: u32 = 32;
 /// removed meanwhile may be given or not. Names are read ahead in batches, each from one
 /// or more consistent states of frames; a batch never contains a value that was mixed
 /// from two writes.
+///
+/// All of a list lies on one side of every *move* (see [`Pool::start_move`]): one that begins
+/// after the list's first batch was read does not show in it. For that, what a move and all
+/// later mutations change is kept once more until the list ends or is dropped: a cursor that
+/// is held for long keeps memory, as a [`Snapshot`](crate::Snapshot) does. A list that fits
+/// its first batch keeps nothing.
+///
+/// [`Pool::start_move`]: crate::Pool::start_move
 #[derive(Debug)]
 pub struct Cursor {
-    tree: Tree,
+    source: Source,
     scan: Scan,
     from: From,
     /// The last name of the last batch, or where to go on behind a group.
@@ -59,21 +68,7 @@ impl Tree {
     ///
     /// See [`Scan`].
     pub fn cursor(&self, scan: Scan) -> Cursor {
-        let from = if is_empty(&scan.lower, &scan.upper) { From::End } else { From::Near };
-        let left = scan.limit;
-        // With a limit the batch is as long as the list.
-        let size = if left < LARGEST_BATCH as u64 { left as usize } else { FIRST_BATCH };
-        Cursor {
-            tree: self.clone(),
-            scan,
-            from,
-            behind: Vec::new(),
-            batch: Batch::default(),
-            stacks: Stacks::default(),
-            position: 0,
-            size,
-            left,
-        }
+        Cursor::new(Source::live(self), scan)
     }
 
     /// The first record whose key begins with `prefix`.
@@ -96,6 +91,24 @@ impl Tree {
 }
 
 impl Cursor {
+    pub(super) fn new(source: Source, scan: Scan) -> Self {
+        let from = if is_empty(&scan.lower, &scan.upper) { From::End } else { From::Near };
+        let left = scan.limit;
+        // With a limit the batch is as long as the list.
+        let size = if left < LARGEST_BATCH as u64 { left as usize } else { FIRST_BATCH };
+        Self {
+            source,
+            scan,
+            from,
+            behind: Vec::new(),
+            batch: Batch::default(),
+            stacks: Stacks::default(),
+            position: 0,
+            size,
+            left,
+        }
+    }
+
     /// Calls `visit` with one entry after the other until it breaks or the list ends.
     /// Entries are borrowed from the cursor, so nothing is allocated for them.
     ///
@@ -155,22 +168,35 @@ impl Cursor {
             };
             let names = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.size);
             let limits = Limits { names, bytes: BATCH_BYTES };
-            let latched = attempts >= ATTEMPTS;
-            let (batch, stacks) = (&mut self.batch, &mut self.stacks);
-            let walker = Walker::new(&self.tree.pool, &self.scan, latched, limits, batch, stacks);
-            let walked = match walker.walk(self.tree.root, from) {
-                Ok(walked) => walked,
-                Err(error) => {
-                    self.batch.clear();
-                    return Err(error);
-                }
+            let seen = self.source.begin();
+            let way = match self.source.past() {
+                Some(past) => Way::Past(past),
+                None if attempts >= ATTEMPTS => Way::Latched,
+                None => Way::Optimistic,
             };
-            self.left -= self.batch.items.len() as u64;
-            if walked == Walked::End {
-                self.from = From::End;
+            let (batch, stacks) = (&mut self.batch, &mut self.stacks);
+            let walker = Walker::new(self.source.pool(), &self.scan, way, limits, batch, stacks);
+            let walked = walker.walk(self.source.root(), from);
+            if !self.source.holds(seen) {
+                self.batch.clear();
+                continue;
+            }
+            if let Err(error) = walked {
+                self.batch.clear();
+                return Err(error);
+            }
+            let found = self.batch.items.len() as u64;
+            if walked == Ok(Walked::End) || found == self.left {
+                self.left -= found;
+                self.finish();
                 return Ok(());
             }
-            if !self.batch.items.is_empty() {
+            if found > 0 {
+                if !self.source.register(seen) {
+                    self.batch.clear();
+                    continue;
+                }
+                self.left -= found;
                 self.go_on();
                 return Ok(());
             }
@@ -181,7 +207,7 @@ impl Cursor {
 
     /// Sets where the list goes on behind the last item of the batch.
     fn go_on(&mut self) {
-        let Some(last) = self.batch.items.last().filter(|_| self.left > 0) else { return };
+        let Some(last) = self.batch.items.last() else { return };
         let name = self.batch.name(last);
         self.size = (self.size * 2).clamp(FIRST_BATCH, LARGEST_BATCH);
         self.behind.clear();
@@ -189,8 +215,17 @@ impl Cursor {
         self.from = From::Behind;
         if last.group && !self.scan.reverse {
             // Backward, everything of a group is greater than its name or equal to it.
-            self.from = if advance(&mut self.behind) { From::At } else { From::End };
+            self.from = From::At;
+            if !advance(&mut self.behind) {
+                self.finish();
+            }
         }
+    }
+
+    /// Ends the list: what has been read is the last of it.
+    fn finish(&mut self) {
+        self.from = From::End;
+        self.source.end();
     }
 }
 
@@ -202,7 +237,7 @@ impl Iterator for Cursor {
             Ok(entry) => entry.map(|entry| Ok(entry.to_owned())),
             Err(error) => {
                 // A fault ends the list; going on would repeat it for ever.
-                self.from = From::End;
+                self.finish();
                 Some(Err(error))
             }
         }

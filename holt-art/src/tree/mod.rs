@@ -21,6 +21,7 @@ pub(crate) mod scan;
 mod seek;
 mod sink;
 pub(crate) mod snapshot;
+mod source;
 mod spare;
 mod split;
 mod under;

@@ -1,8 +1,11 @@
 //! Reading a tree as it was when a snapshot was taken.
 
 use super::count::tally;
+use super::cursor::Cursor;
 use super::get::{IntoVec, Local, Nothing, Take};
 use super::outcome::Version;
+use super::scan::{Entry, Scan};
+use super::source::Source;
 use super::under::MAX_STILL;
 use crate::MAX_KEY;
 use crate::error::Error;
@@ -113,6 +116,29 @@ impl SnapshotTree {
             }
         }
         Err(Error::Damaged { frame: number })
+    }
+
+    /// Lists what `scan` asks for. The cursor holds the snapshot open.
+    pub fn cursor(&self, scan: Scan) -> Cursor {
+        Cursor::new(Source::snapshot(&self.snapshot, self.root), scan)
+    }
+
+    /// The first record whose key begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn first(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
+        self.cursor(Scan::prefix(prefix).limit(1)).next().transpose()
+    }
+
+    /// The last record whose key begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`](super::Tree::get).
+    pub fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, Error> {
+        self.cursor(Scan::prefix(prefix).reverse(true).limit(1)).next().transpose()
     }
 
     /// Number of records whose keys begin with `prefix`. Nodes are visited, records are not.

@@ -19,6 +19,7 @@ use crate::frame::node::Node;
 use crate::frame::steps::{Place, Steps};
 use crate::frame::{Kind, Loc, Ref, View};
 use crate::pool::latch::{NO_SLOT, Observed};
+use crate::pool::past::Past;
 use crate::pool::{Latched, Pool, Soon};
 
 /// How a walk ended.
@@ -41,6 +42,17 @@ pub(super) struct Limits {
 /// garbage cannot keep it busy.
 const CHECK_EVERY: u32 = 256;
 
+/// How a walk reads frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'p> {
+    /// It validates them afterwards.
+    Optimistic,
+    /// It latches them.
+    Latched,
+    /// As they were at a pinned epoch.
+    Past(Past<'p>),
+}
+
 /// A node on the stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
@@ -60,6 +72,8 @@ pub(super) struct Level {
 enum Hold {
     /// The word of the frame table.
     Seen(Observed),
+    /// Nothing: the slot is not written while the epoch is pinned.
+    Pinned,
     /// Nothing: the frame is latched for as long as it is on the stack.
     Latched,
     /// Nothing: the frame is latched further up. A frame may hold subtrees that hang below
@@ -99,8 +113,7 @@ pub(super) enum Stop {
 pub(super) struct Walker<'p, 's> {
     pool: &'p Pool,
     pub(super) scan: &'s Scan,
-    /// Latch frames instead of reading them optimistically.
-    latched: bool,
+    way: Way<'p>,
     /// The latches held, in the order of the frames.
     latches: Vec<Latched<'p>>,
     limits: Limits,
@@ -123,7 +136,7 @@ impl<'p, 's> Walker<'p, 's> {
     pub(super) fn new(
         pool: &'p Pool,
         scan: &'s Scan,
-        latched: bool,
+        way: Way<'p>,
         limits: Limits,
         batch: &'s mut Batch,
         stacks: &'s mut Stacks,
@@ -140,7 +153,7 @@ impl<'p, 's> Walker<'p, 's> {
         Self {
             pool,
             scan,
-            latched,
+            way,
             latches: Vec::new(),
             limits,
             batch,
@@ -217,23 +230,13 @@ impl<'p, 's> Walker<'p, 's> {
     /// that a walk reads it reads through here.
     fn hold(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
         let missing = || Stop::Fault(Error::MissingFrame { frame: number });
-        if self.latched {
-            if let Some(above) = self.latches.iter().find(|held| held.number() == number) {
-                return Ok((above.slot(), Hold::Above));
+        match self.way {
+            Way::Optimistic => {}
+            Way::Latched => return self.latch(number),
+            Way::Past(past) => {
+                self.certain = self.batch.items.len();
+                return Ok((past.slot(number).ok_or_else(missing)?, Hold::Pinned));
             }
-            return match self.pool.latch_soon(number) {
-                Soon::Latched(frame) => {
-                    let slot = frame.slot();
-                    self.latches.push(frame);
-                    Ok((slot, Hold::Latched))
-                }
-                Soon::Missing => Err(missing()),
-                Soon::Busy => {
-                    // What was read under the latches held is certain.
-                    self.settle()?;
-                    Err(Stop::Changed)
-                }
-            };
         }
         let seen = self.pool.latch(number).map(|latch| latch.observe());
         // P5.1: the child's word is read before the parent is validated.
@@ -242,11 +245,30 @@ impl<'p, 's> Walker<'p, 's> {
         Ok((seen.slot(), Hold::Seen(seen)))
     }
 
+    fn latch(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
+        if let Some(above) = self.latches.iter().find(|held| held.number() == number) {
+            return Ok((above.slot(), Hold::Above));
+        }
+        match self.pool.latch_soon(number) {
+            Soon::Latched(frame) => {
+                let slot = frame.slot();
+                self.latches.push(frame);
+                Ok((slot, Hold::Latched))
+            }
+            Soon::Missing => Err(Stop::Fault(Error::MissingFrame { frame: number })),
+            Soon::Busy => {
+                // What was read under the latches held is certain.
+                self.settle()?;
+                Err(Stop::Changed)
+            }
+        }
+    }
+
     /// Whether nothing has changed in a frame since [`Self::hold`].
     #[inline]
     fn holds(&self, frame: &Frame) -> bool {
         match frame.hold {
-            Hold::Latched | Hold::Above => true,
+            Hold::Pinned | Hold::Latched | Hold::Above => true,
             Hold::Seen(seen) => {
                 self.pool.latch(frame.number).is_some_and(|latch| latch.validate(seen))
             }
@@ -532,7 +554,7 @@ mod tests {
             let limits = Limits { names: 100, bytes: 20_000 };
             let pool = map.tree().pool();
             let mut stacks = Stacks::default();
-            let walker = Walker::new(pool, scan, true, limits, &mut batch, &mut stacks);
+            let walker = Walker::new(pool, scan, Way::Latched, limits, &mut batch, &mut stacks);
             let from_ref = from.as_ref().map(Vec::as_slice);
             let walked = walker.walk(map.tree().root().get(), from_ref).unwrap();
             names.extend(batch.items.iter().map(|item| match batch.entry(item) {
