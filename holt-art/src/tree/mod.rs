@@ -16,6 +16,7 @@ mod prefix;
 mod pull;
 mod put;
 mod remove;
+mod room;
 mod run;
 pub(crate) mod scan;
 mod seek;
