@@ -172,7 +172,7 @@ impl<D: Disk> Scan<D> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let mut cursor = self.named.tree.cursor(self.scan);
+        let mut cursor = self.named.tree.cursor(self.scan.limit(self.limit));
         for _ in 0..self.limit {
             self.lease.core().check_open()?;
             let next = cursor.next_ref();

@@ -6,6 +6,8 @@ mod count;
 pub(crate) mod cursor;
 mod cut;
 mod get;
+mod longest;
+mod many;
 mod merge;
 mod moving;
 #[cfg(test)]
