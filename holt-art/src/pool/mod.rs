@@ -37,7 +37,7 @@ pub use trial::{Outlook, Trial};
 
 use std::sync::Arc;
 
-use crate::arena::{Arena, prefetch};
+use crate::arena::Arena;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::{FRAME_WORDS, View, Words};
@@ -289,14 +289,6 @@ impl Pool {
     #[inline]
     pub(crate) fn latch(&self, number: u32) -> Option<LatchRef<'_>> {
         self.table.get(number as usize).map(|words| LatchRef::new(&words[0]))
-    }
-
-    /// Asks for the latch word of frame `number`, if there is one.
-    #[inline]
-    pub(crate) fn prefetch_latch(&self, number: u32) {
-        if let Some(words) = self.table.get(number as usize) {
-            prefetch(&words[0]);
-        }
     }
 
     /// The epoch word of frame `number`, which is in the table.

@@ -28,8 +28,6 @@ enum Next {
     Reference(Loc),
     /// Look at a node, a leaf or a crossing.
     Item(Ref),
-    /// Read the word of a frame of the table.
-    Enter(Target),
 }
 
 /// One descent.
@@ -44,8 +42,10 @@ struct Lane<'p, 'k> {
     view: View<'p>,
     /// Bytes of the key used up.
     from: usize,
-    /// Turns left: a sound descent needs a few a byte.
-    turns: usize,
+    /// Steps left: a sound descent needs a few a byte.
+    steps: usize,
+    /// Whether it is still in the root frame, whose nodes are near anyway.
+    near: bool,
     next: Next,
 }
 
@@ -154,7 +154,8 @@ impl Tree {
             seen,
             view: self.pool.view(seen),
             from: 0,
-            turns: 4 * key.len() + 256,
+            steps: 4 * key.len() + 256,
+            near: true,
             next: Next::Reference(Loc::entry(0)),
         })
     }
@@ -164,8 +165,18 @@ impl<'p> Lane<'p, '_> {
     /// Goes as far as what has been asked for reaches, and asks for the next line.
     #[inline]
     fn turn(&mut self, pool: &'p Pool, local: &mut Local) -> Turn {
-        self.turns -= 1;
-        if self.turns == 0 {
+        loop {
+            let turn = self.step(pool, local);
+            if !self.near || !matches!(turn, Turn::On) {
+                return turn;
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, pool: &'p Pool, local: &mut Local) -> Turn {
+        self.steps -= 1;
+        if self.steps == 0 {
             return Turn::Unclear;
         }
         match self.next {
@@ -175,16 +186,10 @@ impl<'p> Lane<'p, '_> {
                 // Only an empty tree has nothing at its root.
                 if item.is_null() { self.missing() } else { Turn::On }
             }
-            Next::Enter(target) => self.enter(pool, target),
             Next::Item(item) => match item.kind() {
                 Kind::Leaf | Kind::LongLeaf => self.finish(pool, item, local),
                 Kind::N4 | Kind::N16 | Kind::Bitmap => self.descend(item),
-                Kind::Crossing => {
-                    let target = self.view.crossing(item.at());
-                    pool.prefetch_latch(target.frame);
-                    self.next = Next::Enter(target);
-                    Turn::On
-                }
+                Kind::Crossing => self.enter(pool, self.view.crossing(item.at())),
                 Kind::Null | Kind::Unknown => Turn::Unclear,
             },
         }
@@ -206,6 +211,8 @@ impl<'p> Lane<'p, '_> {
         if self.latch.validate(self.seen) { Turn::Missing } else { Turn::Unclear }
     }
 
+    /// Follows a crossing. The table of frames is small, so its word is not waited for
+    /// by a turn of its own.
     fn enter(&mut self, pool: &'p Pool, target: Target) -> Turn {
         let child = pool.latch(target.frame).map(|child| (child, child.observe()));
         // P5.1: the child's word is read before the parent is validated.
@@ -216,6 +223,7 @@ impl<'p> Lane<'p, '_> {
             return Turn::Unclear;
         };
         (self.latch, self.seen, self.view) = (latch, seen, pool.view(seen));
+        self.near = false;
         let loc = Loc::entry(usize::from(target.entry));
         self.view.prefetch(loc.word());
         self.next = Next::Reference(loc);
