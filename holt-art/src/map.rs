@@ -8,7 +8,7 @@ use crate::pool::gate::Closed;
 use crate::pool::{Outlook, Pool, PoolOptions};
 use crate::tree::cursor::Cursor;
 use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
-use crate::tree::scan::Scan;
+use crate::tree::scan::{Entry, Scan};
 use crate::tree::{Tree, verify::Fault};
 
 /// A concurrent ordered map from byte strings to byte strings, in memory.
@@ -75,6 +75,29 @@ impl Art {
     /// [`Error::KeyTooLong`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.tree.get(key, |value, _| value.to_vec())
+    }
+
+    /// Reads many keys at once, which takes less time than one after the other; see
+    /// [`Tree::get_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get_many`].
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        then: impl FnMut(usize, Option<(&[u8], Version)>),
+    ) -> Result<(), Error> {
+        self.tree.get_many(keys, then)
+    }
+
+    /// The record with the longest key that `key` begins with; see [`Tree::longest_prefix`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::longest_prefix`].
+    pub fn longest_prefix(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
+        self.tree.longest_prefix(key)
     }
 
     /// Puts a record.

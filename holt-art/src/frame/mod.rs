@@ -31,6 +31,7 @@ pub(crate) mod steps;
 pub(crate) mod under;
 pub(crate) mod walk;
 
+use crate::arena::prefetch;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Words in a frame: 64 KiB, the largest size whose offsets fit 13 bits and whose
@@ -296,6 +297,12 @@ impl<'a> View<'a> {
     pub(crate) fn word(self, at: usize) -> u64 {
         // Relaxed: ordered against writers by the latch word (pool::latch, edge 2).
         self.0[at & (FRAME_WORDS - 1)].load(Ordering::Relaxed)
+    }
+
+    /// Asks for the line with the word at `at`.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, at: usize) {
+        prefetch(&self.0[at & (FRAME_WORDS - 1)]);
     }
 
     /// `count` words from `at` on; none when they are not all in the frame.

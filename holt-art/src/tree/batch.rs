@@ -112,6 +112,11 @@ impl Batch {
         self.items.clear();
     }
 
+    /// Bytes that there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes of all names and values.
     #[inline]
     pub(super) fn len(&self) -> usize {

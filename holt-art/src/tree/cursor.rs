@@ -3,10 +3,10 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Tree;
-use super::batch::Batch;
+use super::room::{Memory, Room};
 use super::scan::{Entry, EntryRef, Scan, advance};
 use super::source::Source;
-use super::walker::{Limits, Stacks, Walked, Walker, Way};
+use super::walker::{Limits, Walked, Walker, Way};
 use crate::error::Error;
 
 /// Names in the first batch of a cursor; each following one is twice as large.
@@ -37,10 +37,7 @@ pub struct Cursor {
     source: Source,
     scan: Scan,
     from: From,
-    /// The last name of the last batch, or where to go on behind a group.
-    behind: Vec<u8>,
-    batch: Batch,
-    stacks: Stacks,
+    room: Room,
     position: usize,
     /// Names in the next batch.
     size: usize,
@@ -94,19 +91,9 @@ impl Cursor {
     pub(super) fn new(source: Source, scan: Scan) -> Self {
         let from = if is_empty(&scan.lower, &scan.upper) { From::End } else { From::Near };
         let left = scan.limit;
-        // With a limit the batch is as long as the list.
-        let size = if left < LARGEST_BATCH as u64 { left as usize } else { FIRST_BATCH };
-        Self {
-            source,
-            scan,
-            from,
-            behind: Vec::new(),
-            batch: Batch::default(),
-            stacks: Stacks::default(),
-            position: 0,
-            size,
-            left,
-        }
+        // With a limit the first batch is as long as the list.
+        let size = if left == u64::MAX { FIRST_BATCH } else { LARGEST_BATCH };
+        Self { source, scan, from, room: Room::take(), position: 0, size, left }
     }
 
     /// Calls `visit` with one entry after the other until it breaks or the list ends.
@@ -120,9 +107,10 @@ impl Cursor {
         mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, Error> {
         while self.ready()? {
-            while let Some(item) = self.batch.items.get(self.position) {
+            let batch = &self.room.batch;
+            while let Some(item) = batch.items.get(self.position) {
                 self.position += 1;
-                if let ControlFlow::Break(value) = visit(self.batch.entry(item)) {
+                if let ControlFlow::Break(value) = visit(batch.entry(item)) {
                     return Ok(ControlFlow::Break(value));
                 }
             }
@@ -140,31 +128,33 @@ impl Cursor {
         if !self.ready()? {
             return Ok(None);
         }
-        let item = &self.batch.items[self.position];
+        let batch = &self.room.batch;
+        let item = &batch.items[self.position];
         self.position += 1;
-        Ok(Some(self.batch.entry(item)))
+        Ok(Some(batch.entry(item)))
     }
 
     /// Whether there is an entry; reads the next batch when the last one is used up.
     #[inline]
     fn ready(&mut self) -> Result<bool, Error> {
-        if self.position == self.batch.items.len() {
+        if self.position == self.room.batch.items.len() {
             self.fill()?;
         }
-        Ok(self.position < self.batch.items.len())
+        Ok(self.position < self.room.batch.items.len())
     }
 
     /// Reads the next batch; leaves it empty at the end.
     fn fill(&mut self) -> Result<(), Error> {
-        self.batch.clear();
         self.position = 0;
+        let Memory { batch, stacks, behind } = &mut *self.room;
+        batch.clear();
         let mut attempts = 0;
         while self.from != From::End && self.left > 0 {
             let near = if self.scan.reverse { &self.scan.upper } else { &self.scan.lower };
             let from = match self.from {
                 From::Near | From::End => near.as_ref().map(Vec::as_slice),
-                From::At => Bound::Included(self.behind.as_slice()),
-                From::Behind => Bound::Excluded(self.behind.as_slice()),
+                From::At => Bound::Included(behind.as_slice()),
+                From::Behind => Bound::Excluded(behind.as_slice()),
             };
             let names = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.size);
             let limits = Limits { names, bytes: BATCH_BYTES };
@@ -174,18 +164,17 @@ impl Cursor {
                 None if attempts >= ATTEMPTS => Way::Latched,
                 None => Way::Optimistic,
             };
-            let (batch, stacks) = (&mut self.batch, &mut self.stacks);
             let walker = Walker::new(self.source.pool(), &self.scan, way, limits, batch, stacks);
             let walked = walker.walk(self.source.root(), from);
             if !self.source.holds(seen) {
-                self.batch.clear();
+                batch.clear();
                 continue;
             }
             if let Err(error) = walked {
-                self.batch.clear();
+                batch.clear();
                 return Err(error);
             }
-            let found = self.batch.items.len() as u64;
+            let found = batch.items.len() as u64;
             if walked == Ok(Walked::End) || found == self.left {
                 self.left -= found;
                 self.finish();
@@ -193,7 +182,7 @@ impl Cursor {
             }
             if found > 0 {
                 if !self.source.register(seen) {
-                    self.batch.clear();
+                    batch.clear();
                     continue;
                 }
                 self.left -= found;
@@ -207,16 +196,16 @@ impl Cursor {
 
     /// Sets where the list goes on behind the last item of the batch.
     fn go_on(&mut self) {
-        let Some(last) = self.batch.items.last() else { return };
-        let name = self.batch.name(last);
-        self.size = (self.size * 2).clamp(FIRST_BATCH, LARGEST_BATCH);
-        self.behind.clear();
-        self.behind.extend_from_slice(name);
+        let Memory { batch, behind, .. } = &mut *self.room;
+        let Some(last) = batch.items.last() else { return };
+        self.size = (self.size * 2).min(LARGEST_BATCH);
+        behind.clear();
+        behind.extend_from_slice(batch.name(last));
         self.from = From::Behind;
         if last.group && !self.scan.reverse {
             // Backward, everything of a group is greater than its name or equal to it.
             self.from = From::At;
-            if !advance(&mut self.behind) {
+            if !advance(behind) {
                 self.finish();
             }
         }

@@ -12,7 +12,7 @@ use crate::pool::latch::NO_SLOT;
 use crate::pool::{Latched, Moving, Pool, Soon};
 
 /// Optimistic attempts before a reader takes latches, so that it ends under any writers.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 
 /// Longest value that a get keeps on the stack, in bytes.
 const ON_STACK: usize = 256;
@@ -168,7 +168,7 @@ impl Tree {
     }
 
     #[inline]
-    fn read(&self, key: &[u8], take: &mut impl Take) -> Result<Option<Version>, Error> {
+    pub(super) fn read(&self, key: &[u8], take: &mut impl Take) -> Result<Option<Version>, Error> {
         if key.len() > MAX_KEY {
             return Err(Error::KeyTooLong { length: key.len() });
         }

@@ -6,6 +6,8 @@ mod count;
 pub(crate) mod cursor;
 mod cut;
 mod get;
+mod longest;
+mod many;
 mod merge;
 mod moving;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod prefix;
 mod pull;
 mod put;
 mod remove;
+mod room;
 mod run;
 pub(crate) mod scan;
 mod seek;
