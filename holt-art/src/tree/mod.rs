@@ -15,6 +15,8 @@ mod path;
 mod prefix;
 mod pull;
 mod put;
+#[cfg(test)]
+mod races;
 mod remove;
 mod run;
 pub(crate) mod scan;
