@@ -173,7 +173,7 @@ fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
             cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
         } else if item.is_inner() {
             let start = pending.len();
-            pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+            pending.extend(Node::read(view, item).places());
             pending[start..].reverse();
         }
     }
@@ -187,7 +187,7 @@ pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
             return true;
         }
         if item.is_inner() {
-            pending.extend(Node::read(view, item).children().map(|(_, loc)| view.reference(loc)));
+            pending.extend(Node::read(view, item).places().map(|loc| view.reference(loc)));
         }
     }
     false
