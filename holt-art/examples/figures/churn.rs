@@ -2,7 +2,7 @@
 
 use holt_art::{Art, Pool};
 
-use crate::shapes::{Random, keys};
+use crate::shapes::{Random, empty_map, keys};
 
 /// Rounds of deleting half of the keys, creating as many and resizing some.
 const ROUNDS: usize = 10;
@@ -29,7 +29,7 @@ impl Churn {
         let present = vec![false; all.len()];
         let lengths = vec![0; all.len()];
         let value = vec![0x5A; 4 * length];
-        let map = Art::new().expect("address space");
+        let map = empty_map();
         Self { map, random: Random(42), all, present, length, lengths, value }
     }
 

@@ -1,5 +1,12 @@
 //! Keys of the shapes that the figures are taken with, and the generator behind them.
 
+use holt_art::{Art, PoolOptions};
+
+/// An empty map, with little enough address space to run under valgrind too.
+pub(crate) fn empty_map() -> Art {
+    Art::with_options(PoolOptions::with_bytes(4 << 30, 64 << 20)).expect("address space")
+}
+
 /// A small generator: the same figures on every machine.
 pub(crate) struct Random(pub(crate) u64);
 

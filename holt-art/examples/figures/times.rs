@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use holt_art::{Art, EntryRef, Pool, Scan};
+use holt_art::{EntryRef, Pool, Scan};
 
-use crate::shapes::{Random, keys};
+use crate::shapes::{Random, empty_map, keys};
 
 fn time(label: &str, operations: usize, mut run: impl FnMut()) {
     let start = Instant::now();
@@ -40,7 +40,7 @@ pub(crate) fn run(shape: &str, count: usize) {
         let (mut set, length) = load(shape, count, ordered);
         let payload: usize = set.iter().map(|key| key.len() + length).sum();
         println!("{shape}, {} keys, {} load", set.len(), order(ordered));
-        let map = Art::new().expect("address space");
+        let map = empty_map();
         let value = vec![0x5A; length];
         time("put (new)", set.len(), || {
             for key in &set {
@@ -120,7 +120,7 @@ pub(crate) fn fill(shape: &str, count: usize) {
     for ordered in [false, true] {
         let (set, length) = load(shape, count, ordered);
         let payload: usize = set.iter().map(|key| key.len() + length).sum();
-        let map = Art::new().expect("address space");
+        let map = empty_map();
         let value = vec![0x5A; length];
         for key in &set {
             map.put(key, &value).expect("memory");
@@ -151,7 +151,7 @@ pub(crate) fn puts(shape: &str, count: usize) {
         let (value, longer) = (vec![0x5A; length], vec![0x5A; length + 16]);
         let mut best = [f64::MAX; 3];
         for _ in 0..(PUTS / set.len()).max(3) {
-            let map = Art::new().expect("address space");
+            let map = empty_map();
             let passes = [(&set, &value), (&shuffled, &value), (&shuffled, &longer)];
             for (best, (keys, value)) in best.iter_mut().zip(passes) {
                 let start = Instant::now();

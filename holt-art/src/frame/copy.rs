@@ -56,10 +56,8 @@ pub(crate) fn copy_subtree(
 
 fn copy_item(from: View<'_>, item: Ref, to: &mut Edit<'_>, loc: Loc) -> Result<usize, NoRoom> {
     let words = item_words(from, item);
-    let at = to.take_for_good(words)?;
-    for index in 0..words {
-        to.set(at + index, from.word(item.at() + index));
-    }
+    let at = to.take_in_order(words)?;
+    to.copy_words(from, item.at(), at, words);
     to.set_ref(loc, Ref::new(item.kind(), at));
     if item.is_leaf() {
         to.count_keys(1);
@@ -79,7 +77,7 @@ pub(crate) fn measure(view: View<'_>, root: Ref) -> (usize, usize) {
             if !node.value().is_null() {
                 pending.push(node.value());
             }
-            pending.extend(node.children().map(|(_, loc)| view.reference(loc)));
+            pending.extend(node.places().map(|loc| view.reference(loc)));
         }
     }
     (words, keys)

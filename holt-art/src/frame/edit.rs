@@ -122,6 +122,33 @@ impl<'f> Edit<'f> {
         Ok(at)
     }
 
+    /// As [`Edit::take_for_good`], from the words never handed out while there are enough: a
+    /// copy keeps the order in which it is made.
+    #[inline]
+    pub(crate) fn take_in_order(&mut self, count: usize) -> Result<usize, NoRoom> {
+        let at = self.counters.used;
+        if at + count > FRAME_WORDS {
+            return self.take_for_good(count);
+        }
+        self.counters.used += count;
+        self.counters.live += count;
+        self.root_words += count;
+        Ok(at)
+    }
+
+    /// Copies `count` words of another frame to `at`.
+    #[inline]
+    pub(crate) fn copy_words(&self, from: View<'_>, start: usize, at: usize, count: usize) {
+        if let (Some(source), Some(target)) =
+            (from.run(start, count), self.words.get(at..at + count))
+        {
+            for (target, source) in target.iter().zip(source) {
+                // Relaxed: the source is latched, the target published by its latch.
+                target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Words that can be taken one after the other without a look at the free lists.
     pub(crate) fn bump_room(&self) -> usize {
         FRAME_WORDS - self.counters.used

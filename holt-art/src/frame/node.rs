@@ -212,6 +212,13 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Where the children are stored, in byte order: as [`Node::children`], without the bytes
+    /// and therefore cheaper.
+    #[inline]
+    pub(crate) fn places(self) -> impl DoubleEndedIterator<Item = Loc> + 'a {
+        (0..self.count()).map(move |rank| self.child_loc(rank))
+    }
+
     /// All children in byte order.
     pub(crate) fn children(self) -> impl Iterator<Item = (u8, Loc)> + 'a {
         let mut from = 0;

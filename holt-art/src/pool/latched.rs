@@ -55,6 +55,11 @@ impl<'p> Latched<'p> {
         self.slot
     }
 
+    /// The frame's word when it was latched.
+    pub(crate) fn seen(&self) -> Observed {
+        self.seen
+    }
+
     #[inline]
     pub(crate) fn words(&self) -> &'p Words {
         self.pool.words(self.slot)

@@ -17,7 +17,23 @@ const WORTH_MOVING: usize = FRAME_WORDS / 16;
 
 /// Where insertions come in ascending order, a subtree heavier than this is taken apart where
 /// they arrive, so that frames of the pieces can be filled up.
-pub(super) const FINE: usize = FRAME_WORDS / 8;
+const FINE: usize = FRAME_WORDS / 8;
+
+/// But not into pieces smaller than this on average, each of which costs a crossing and an
+/// entry, unless it would leave a large part of a frame empty.
+const FINEST: usize = FRAME_WORDS / 128;
+/// See [`FINEST`].
+const LARGE: usize = FRAME_WORDS / 4;
+
+/// Whether a subtree of so many words is to be taken apart at its root where insertions
+/// arrive in ascending order.
+pub(super) fn is_coarse(view: View<'_>, root: Ref, words: usize) -> bool {
+    if words <= FINE || !root.is_inner() {
+        return false;
+    }
+    let count = Node::read(view, root).count();
+    count > 1 && (words > LARGE || words >= count * FINEST)
+}
 
 /// Score from which insertions count as ascending.
 pub(super) const ASCENDING: usize = 8;
@@ -125,8 +141,8 @@ pub(super) fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
         if item.is_inner() {
             let node = Node::read(view, item);
             let below = node
-                .children()
-                .map(|(_, loc)| view.reference(loc))
+                .places()
+                .map(|loc| view.reference(loc))
                 .chain((!node.value().is_null()).then_some(node.value()));
             if !done {
                 pending.push((item, true));
@@ -143,8 +159,8 @@ pub(super) fn lower_half(view: View<'_>, root: Ref) -> Option<(Loc, Ref)> {
     while at.is_inner() {
         let node = Node::read(view, at);
         let heaviest = node
-            .children()
-            .map(|(_, loc)| (loc, view.reference(loc)))
+            .places()
+            .map(|loc| (loc, view.reference(loc)))
             .filter(|(_, child)| child.kind() != Kind::Crossing)
             .max_by_key(|(_, child)| weights[child.at()]);
         let Some((loc, child)) = heaviest else { break };

@@ -1,102 +1,195 @@
-//! Giving frames back: what is left of a sparse frame moves to a neighbour under the same
+//! Giving frames back: what is left of a sparse frame moves to its neighbours under the same
 //! parent, or into the parent itself.
 //!
-//! Merging is never needed for an answer to be right. It only tries latches, and gives
-//! up where something is in the way; the next removal tries again.
+//! A frame goes as soon as its nearest neighbours together have room for all of it, so that
+//! under lasting removal the frames that stay are filled by those that go. Merging is never
+//! needed for an answer to be right. It only tries latches, and gives up where something is
+//! in the way; a later removal tries again.
 
 use super::Tree;
 use super::path::Step;
-use super::run::Run;
+use super::run::{Part, Run};
 use super::spare::{Spare, settle};
 use crate::error::Error;
-use crate::frame::FRAME_WORDS;
 use crate::frame::copy::copy_subtree;
 use crate::frame::key::Key;
+use crate::frame::{Counters, FRAME_WORDS};
+use crate::pool::Latched;
 
-/// A frame with at most this many live words looks for a neighbour.
-const SPARSE: usize = FRAME_WORDS * 35 / 100;
-/// Two frames are merged when they have at most this many live words together.
-const TOGETHER: usize = FRAME_WORDS * 75 / 100;
-/// A sparse frame tries each time its live words pass a multiple of this.
-const STEP: usize = FRAME_WORDS / 32;
+/// A frame with at most this many live words looks for room elsewhere.
+const SPARSE: usize = FRAME_WORDS * 70 / 100;
+/// Merging fills no frame further than this.
+const TOGETHER: usize = FRAME_WORDS * 90 / 100;
+/// A parent that has other frames below it is filled no further by what comes home to it.
+const HOME: usize = FRAME_WORDS * 60 / 100;
+/// On either side this many neighbours take part.
+const REACH: usize = 5;
+
+/// Whether a frame that had `before` live words and has `after` now is to be merged.
+#[inline]
+pub(super) fn calls_for_merge(before: usize, after: usize) -> bool {
+    after <= SPARSE && step(before) > step(after)
+}
+
+/// A sparse frame tries each time it comes to a lower step. The steps are closer the less is
+/// left: an eighth of the power of two below.
+#[inline]
+fn step(live: usize) -> usize {
+    let power = live.max(8).ilog2() as usize;
+    power << 3 | (live >> (power - 3) & 7)
+}
+
+/// What trying to merge a frame came to.
+enum Merged {
+    /// Its content has moved.
+    Done,
+    /// There is no room for its content.
+    NoPlace,
+    /// The parent has been written anew without its free blocks, and will have room.
+    Compacted,
+    /// A frame has changed meanwhile.
+    Lost,
+}
+
+/// A latched frame that takes a stretch of a run.
+struct Taker<'p> {
+    frame: Latched<'p>,
+    parts: std::ops::Range<usize>,
+}
 
 impl Tree {
     /// Merges the frame that `key` was removed from, when it has become sparse and enough
     /// has gone since the last try.
     #[inline]
     pub(super) fn merge_after(&self, key: Key<'_>, before: usize, after: usize) {
-        if after <= SPARSE && before / STEP != after / STEP {
+        if calls_for_merge(before, after) {
             self.merge_below(key);
         }
     }
 
-    /// Merges the lowest sparse frame on the path to `key`.
+    /// Merges the lowest sparse frame on the path to `key` for whose content there is room.
     #[cold]
     pub(super) fn merge_below(&self, key: Key<'_>) {
-        // A frame that changed meanwhile, a full pool: the merge is simply not done.
-        let Ok(Some(path)) = self.descend_path(key) else { return };
-        let sparse = |step: &Step| self.pool.view(step.seen).counters().live <= SPARSE;
-        let Some(level) = (1..path.len()).rfind(|&level| sparse(&path[level])) else { return };
-        let _ = self.merge(&path[level - 1], &path[level]);
+        for _ in 0..2 {
+            // A frame that changed meanwhile, a full pool: the merge is simply not done.
+            let Ok(Some(path)) = self.descend_path(key) else { return };
+            let sparse = |step: &Step| self.pool.view(step.seen).counters().live <= SPARSE;
+            let mut sparse = (1..path.len()).rev().filter(|&level| sparse(&path[level]));
+            let merged =
+                sparse.find_map(|level| match self.merge(&path[level - 1], &path[level]) {
+                    Ok(Merged::NoPlace) => None,
+                    merged => Some(merged),
+                });
+            if !matches!(merged, Some(Ok(Merged::Compacted))) {
+                return;
+            }
+        }
     }
 
-    /// Moves the entries that `above` owns in the frame of `step` elsewhere; false when
-    /// there is no place for them.
-    fn merge(&self, above: &Step, step: &Step) -> Result<bool, Error> {
+    /// Moves the entries that `above` owns in the frame of `step` elsewhere.
+    fn merge(&self, above: &Step, step: &Step) -> Result<Merged, Error> {
         if above.frame == step.frame {
-            return Ok(false);
+            return Ok(Merged::NoPlace);
         }
         let Some(mut parent) = self.pool.latch_at(above.frame, above.seen) else {
-            return Ok(false);
+            return Ok(Merged::Lost);
         };
-        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(false) };
+        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else {
+            return Ok(Merged::Lost);
+        };
         let Some(run) = Run::find(parent.view(), frame.view(), above, step) else {
             return Err(Error::Damaged { frame: above.frame });
         };
-        let words = run.words();
-        if run.is_alone() {
-            // The parent has no other frame below this entry: its child comes home.
-            if parent.view().counters().live + words > TOGETHER {
-                return Ok(false);
-            }
-            parent.writable()?;
-            frame.writable()?;
-            let spare = Spare::take(&self.pool)?;
-            if FRAME_WORDS - parent.view().counters().used < words {
-                return Ok(false);
-            }
-            let mut pending = Vec::new();
-            for part in run.parts() {
-                let mut edit = parent.edit(part.owner);
-                copy_subtree(frame.view(), part.root, &mut edit, part.loc, &mut pending)
-                    .expect("the parent's room was counted");
-                edit.give(part.cell, 1);
-                edit.finish();
-            }
-            settle(frame, &[], run.kept(), None, spare);
-            return Ok(true);
+        if let Some(takers) = self.takers(&run, &frame) {
+            return self.share_out(&run, &mut parent, frame, takers);
         }
+        let Counters { live, used, .. } = parent.view().counters();
+        if live + run.words() > if run.is_alone() { TOGETHER } else { HOME } {
+            return Ok(Merged::NoPlace);
+        }
+        if FRAME_WORDS - used < run.words() {
+            self.compact(parent)?;
+            return Ok(Merged::Compacted);
+        }
+        parent.writable()?;
+        frame.writable()?;
+        let spare = Spare::slots(&self.pool, 1)?;
+        let mut pending = Vec::new();
+        for part in run.parts() {
+            let mut edit = parent.edit(part.owner);
+            copy_subtree(frame.view(), part.root, &mut edit, part.loc, &mut pending)
+                .expect("the parent's room was counted");
+            edit.give(part.cell, 1);
+            edit.finish();
+        }
+        settle(frame, &[], run.kept(), None, spare);
+        Ok(Merged::Done)
+    }
+
+    /// Gives each of the neighbours its share of the run.
+    fn share_out(
+        &self,
+        run: &Run,
+        parent: &mut Latched<'_>,
+        mut frame: Latched<'_>,
+        mut takers: Vec<Taker<'_>>,
+    ) -> Result<Merged, Error> {
+        parent.writable()?;
+        frame.writable()?;
+        for taker in &mut takers {
+            taker.frame.writable()?;
+        }
+        let mut spare = Spare::slots(&self.pool, takers.len() + 1)?;
+        for Taker { frame: neighbour, parts } in takers {
+            spare.move_to_neighbour(frame.view(), &run.parts()[parts], neighbour, parent);
+        }
+        settle(frame, &[], run.kept(), None, spare);
+        Ok(Merged::Done)
+    }
+
+    /// The neighbours that together have room for the run, each with its share; `None` when
+    /// there is not enough room, or somebody is at one of them.
+    fn takers(&self, run: &Run, frame: &Latched<'_>) -> Option<Vec<Taker<'_>>> {
         let level = frame.view().nature().level;
-        for number in run.peers(&self.pool, level).into_iter().flatten() {
+        let mut takers: Vec<Taker<'_>> = Vec::new();
+        // What is still without a place: the nearest before takes from its beginning, the
+        // nearest behind from its end, and so on outwards.
+        let mut rest = 0..run.parts().len();
+        for (before, number) in run.neighbours(&self.pool, level, REACH) {
+            if rest.is_empty() {
+                break;
+            }
             let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
                 continue;
             };
-            let theirs = self.pool.view(seen).nature().level;
-            if theirs != frame.view().nature().level || number == step.frame {
+            let view = self.pool.view(seen);
+            if view.nature().level != level {
                 continue;
             }
-            if self.pool.view(seen).counters().live + words > TOGETHER {
+            let room = TOGETHER.saturating_sub(view.counters().live);
+            let count = if before {
+                fitting(run.parts()[rest.clone()].iter(), room)
+            } else {
+                fitting(run.parts()[rest.clone()].iter().rev(), room)
+            };
+            if count == 0 {
                 continue;
             }
-            let Some(mut neighbour) = self.pool.latch_at(number, seen) else { continue };
-            parent.writable()?;
-            frame.writable()?;
-            neighbour.writable()?;
-            let mut spare = Spare::take(&self.pool)?;
-            spare.move_to_neighbour(frame.view(), run.parts(), neighbour, &parent);
-            settle(frame, &[], run.kept(), None, spare);
-            return Ok(true);
+            let Some(latched) = self.pool.latch_at(number, seen) else { continue };
+            let parts =
+                if before { rest.start..rest.start + count } else { rest.end - count..rest.end };
+            rest = if before { parts.end..rest.end } else { rest.start..parts.start };
+            takers.push(Taker { frame: latched, parts });
         }
-        Ok(false)
+        rest.is_empty().then_some(takers)
     }
+}
+
+/// How many of the parts, from the first on, fit into `room` words with their entries.
+fn fitting<'r>(parts: impl Iterator<Item = &'r Part>, room: usize) -> usize {
+    let sums = parts.scan(0, |sum, part| {
+        *sum += part.words + 1;
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= room).count()
 }

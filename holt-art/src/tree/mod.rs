@@ -17,6 +17,8 @@ mod path;
 mod prefix;
 mod pull;
 mod put;
+#[cfg(test)]
+mod races;
 mod remove;
 mod room;
 mod run;

@@ -7,7 +7,7 @@
 
 use super::Tree;
 use super::beyond::Beyond;
-use super::put::MAX_ATTEMPTS;
+use super::put::MAX_ROOMS;
 use super::under::Path;
 use crate::error::Error;
 use crate::frame::edit::Edit;
@@ -72,7 +72,7 @@ impl Tree {
     ///
     /// [`Error::PoolFull`]: frames may have been split, but no key has changed.
     pub(super) fn hang(&self, to: Key<'_>, source: &Tree, from: Key<'_>) -> Result<(), Error> {
-        for attempt in 0..MAX_ATTEMPTS {
+        for attempt in 0..MAX_ROOMS {
             let Some(path) = source.path_under(from)? else { continue };
             let Some(step) = self.descend::<false>(to)? else { continue };
             let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else {
@@ -100,7 +100,7 @@ impl Tree {
             drop(frame);
             self.make_room_of(to, LINK_WORDS + if small { words } else { 0 })?;
         }
-        Err(Error::NoProgress { attempts: MAX_ATTEMPTS })
+        Err(Error::NoProgress { attempts: MAX_ROOMS })
     }
 
     /// Takes the subtree of `prefix` off, waiting for latches that readers hold. To be called

@@ -1,4 +1,5 @@
-//! A descent that remembers every frame on its way, for mutations that change several.
+//! Descents of mutations: to the frame that changes, or with every frame on the way, and
+//! with latches once the optimistic way has been lost too often.
 
 use super::Tree;
 use crate::error::Error;
@@ -6,6 +7,14 @@ use crate::frame::Loc;
 use crate::frame::key::Key;
 use crate::frame::walk::{End, Site, walk};
 use crate::pool::latch::{NO_SLOT, Observed};
+use crate::pool::{Latched, Soon};
+
+/// Lost races after which a mutation takes latches on its way down. Each one has let
+/// another writer through.
+pub(super) const PATIENCE: u32 = 64;
+
+/// A descent under latches: its frames, and each of them once, latched.
+pub(super) type LatchedPath<'p> = (Vec<Step>, Vec<Latched<'p>>);
 
 /// One frame of a descent.
 #[derive(Clone, Copy, Debug)]
@@ -77,5 +86,73 @@ impl Tree {
             from = site.from;
         }
         Err(Error::Damaged { frame })
+    }
+
+    /// Latches the frame where an optimistic descent ended, if it has not changed since.
+    #[inline]
+    pub(super) fn latch_step(&self, step: &Step) -> Option<Latched<'_>> {
+        #[cfg(test)]
+        super::races::between_descent_and_latch();
+        self.pool.latch_at(step.frame, step.seen)
+    }
+
+    /// Descends along `key` for a mutation that has lost `lost` races, and latches the frame
+    /// where the descent ended; `None` when another writer was faster.
+    #[inline]
+    pub(super) fn descend_to_latch<const FORK: bool>(
+        &self,
+        key: Key<'_>,
+        lost: u32,
+    ) -> Result<Option<(Step, Latched<'_>)>, Error> {
+        if lost >= PATIENCE {
+            let Some((mut path, mut frames)) = self.latch_path(key)? else { return Ok(None) };
+            let Some(last) = path.pop() else { return Ok(None) };
+            let held = frames.iter().position(|frame| frame.number() == last.frame);
+            return Ok(held.map(|held| (last, frames.swap_remove(held))));
+        }
+        let Some(step) = self.descend::<FORK>(key)? else { return Ok(None) };
+        Ok(self.latch_step(&step).map(|frame| (step, frame)))
+    }
+
+    /// Descends along `key` and keeps every frame on the way latched; `None` when one was not
+    /// to be had soon. Nobody can come in between, so this does not lose to other writers
+    /// that keep changing the frames.
+    #[cold]
+    pub(super) fn latch_path(&self, key: Key<'_>) -> Result<Option<LatchedPath<'_>>, Error> {
+        let mut path = Vec::with_capacity(8);
+        let mut frames: Vec<Latched<'_>> = Vec::with_capacity(8);
+        let (mut number, mut entry, mut from) = (self.root, 0, 0);
+        for _ in 0..=key.len() + 64 {
+            // A frame may hold subtrees that hang below one another.
+            let held = frames.iter().position(|frame| frame.number() == number);
+            let held = match held {
+                Some(held) => held,
+                None => {
+                    // Only the first latch is waited for without an end: nothing is held yet.
+                    let latched = if frames.is_empty() {
+                        self.pool.latch_now(number).map_or(Soon::Missing, Soon::Latched)
+                    } else {
+                        self.pool.latch_soon(number)
+                    };
+                    match latched {
+                        Soon::Latched(frame) => frames.push(frame),
+                        Soon::Missing => return Err(Error::MissingFrame { frame: number }),
+                        Soon::Busy => return Ok(None),
+                    }
+                    frames.len() - 1
+                }
+            };
+            let frame = &frames[held];
+            let site = walk::<true>(frame.view(), Loc::entry(entry), key, from);
+            path.push(Step { frame: number, seen: frame.seen(), entry, site });
+            match site.end {
+                End::Crossing(target) => {
+                    (number, entry, from) = (target.frame, usize::from(target.entry), site.from);
+                }
+                End::Garbage => return Err(Error::Damaged { frame: number }),
+                _ => return Ok(Some((path, frames))),
+            }
+        }
+        Err(Error::Damaged { frame: number })
     }
 }

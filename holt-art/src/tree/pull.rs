@@ -1,6 +1,6 @@
 //! Pulling up: heavy entries give their root nodes to the parent frame.
 
-use super::cut::{ASCENDING, FINE};
+use super::cut::{ASCENDING, is_coarse};
 use super::run::Part;
 use crate::frame::build::{Loose, item_words};
 use crate::frame::copy::{copy_subtree, measure};
@@ -33,13 +33,9 @@ pub(super) enum Pulled {
 
 /// Whether a part is to give its root node to the parent.
 pub(super) fn is_heavy(view: View<'_>, part: &Part) -> bool {
-    part.words > limit(view, part) && forks(view, part)
-}
-
-/// Words from which on a part is heavy.
-fn limit(view: View<'_>, part: &Part) -> usize {
     let arriving = part.wanted.is_some() && view.counters().ascending >= ASCENDING;
-    if arriving { FINE } else { PULL_ABOVE }
+    (part.words > PULL_ABOVE && forks(view, part))
+        || (arriving && is_coarse(view, part.root, part.words))
 }
 
 fn forks(view: View<'_>, part: &Part) -> bool {

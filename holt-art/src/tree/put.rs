@@ -11,9 +11,9 @@ use crate::frame::walk::End;
 use crate::pool::gate::Pass;
 use crate::{MAX_KEY, MAX_VALUE};
 
-/// Attempts at one mutation before it is given up as a fault of the tree. Every attempt
-/// that lost a race has let another writer through.
-pub(super) const MAX_ATTEMPTS: u32 = 100_000;
+/// How often room is made for one record before that is given up as a fault of the tree.
+/// Lost races do not count.
+pub(super) const MAX_ROOMS: u32 = 100_000;
 
 impl Tree {
     /// Puts a record, if the condition holds.
@@ -65,9 +65,12 @@ impl Tree {
         sequence: impl FnOnce() -> Version,
     ) -> Result<Put, Error> {
         let mut sequence = Some(sequence);
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(step) = self.descend::<false>(key)? else { continue };
-            let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { continue };
+        let (mut lost, mut rooms) = (0u32, 0);
+        loop {
+            let Some((step, mut frame)) = self.descend_to_latch::<false>(key, lost)? else {
+                lost = lost.saturating_add(1);
+                continue;
+            };
             // From here on the frame is as the descent saw it.
             let found = (step.site.end == End::Found)
                 .then(|| Version::of_leaf(Leaf::read(frame.view(), step.site.at).version));
@@ -86,15 +89,21 @@ impl Tree {
             };
             let rest = Rest { key, end };
             let mut edit = frame.edit(step.entry);
+            let before = edit.counters().live;
             let mut version = None;
             let done = put(&mut edit, &step.site, &rest, || {
                 let sequence = sequence.take().expect("the version is asked for once");
                 version.insert(sequence()).get()
             });
+            let after = edit.counters().live;
             edit.finish();
             let Ok(done) = done else {
                 beyond.into_iter().for_each(Beyond::discard);
                 drop(frame);
+                rooms += 1;
+                if rooms == MAX_ROOMS {
+                    return Err(Error::NoProgress { attempts: MAX_ROOMS });
+                }
                 self.make_room(key)?;
                 continue;
             };
@@ -107,6 +116,7 @@ impl Tree {
             }
             drop(beyond);
             drop(frame);
+            self.merge_after(key, before, after);
             return Ok(match done {
                 Done::Inserted => Put::Inserted(version),
                 Done::Replaced(blob) => {
@@ -117,6 +127,5 @@ impl Tree {
                 }
             });
         }
-        Err(Error::NoProgress { attempts: MAX_ATTEMPTS })
     }
 }

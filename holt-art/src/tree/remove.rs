@@ -1,9 +1,9 @@
 //! Removing records, and freeing whole trees.
 
 use super::Tree;
+use super::merge::calls_for_merge;
 use super::outcome::{Condition, Removed, Version};
-use super::path::Step;
-use super::put::MAX_ATTEMPTS;
+use super::path::{LatchedPath, PATIENCE, Step};
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::check::check;
@@ -37,7 +37,14 @@ impl Tree {
         }
         let key = Key::new(key);
         let mut sequence = Some(sequence);
-        for _ in 0..MAX_ATTEMPTS {
+        for lost in 0u32.. {
+            if lost >= PATIENCE {
+                // Entry or not: with the whole path latched, both are removed in one way.
+                match self.remove_entry(key, condition, &mut sequence, true)? {
+                    Some(removed) => return Ok(removed),
+                    None => continue,
+                }
+            }
             let Some(step) = self.descend::<true>(key)? else { continue };
             if step.site.end != End::Found {
                 let latch = self.pool.latch(step.frame);
@@ -48,12 +55,12 @@ impl Tree {
             }
             let is_tree = step.frame == self.root;
             if step.site.fork.is_none() && !is_tree {
-                match self.remove_entry(key, condition, &mut sequence)? {
+                match self.remove_entry(key, condition, &mut sequence, false)? {
                     Some(removed) => return Ok(removed),
                     None => continue,
                 }
             }
-            let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { continue };
+            let Some(mut frame) = self.latch_step(&step) else { continue };
             let leaf = Leaf::read(frame.view(), step.site.at);
             let found = Version::of_leaf(leaf.version);
             if !condition.holds(Some(found)) {
@@ -80,37 +87,31 @@ impl Tree {
             self.merge_after(key, before, after);
             return Ok(Removed::Removed(version));
         }
-        Err(Error::NoProgress { attempts: MAX_ATTEMPTS })
+        unreachable!("a removal ends long before 2^32 lost races")
     }
 
     /// Removes a record that is all that its entry holds, with the entry: the crossing
     /// goes from the parent, and so on upwards to where something else remains.
     ///
-    /// Returns `None` when another writer was faster.
+    /// With `latched` the descent takes latches, and the key may be missing. Returns `None`
+    /// when another writer was faster.
     #[cold]
     fn remove_entry(
         &self,
         key: Key<'_>,
         condition: Condition,
         sequence: &mut Option<impl FnOnce() -> Version>,
+        latched: bool,
     ) -> Result<Option<Removed>, Error> {
-        let Some(path) = self.descend_path(key)? else { return Ok(None) };
-        let Some(last) = path.last().filter(|step| step.site.end == End::Found) else {
-            return Ok(None);
-        };
+        let held = if latched { self.latch_path(key)? } else { self.observe_and_latch(key)? };
+        let Some((path, mut frames)) = held else { return Ok(None) };
+        let Some(last) = path.last() else { return Ok(None) };
+        if last.site.end != End::Found {
+            return Ok(Some(Removed::Missing));
+        }
         let top = path.iter().rposition(|step| step.site.fork.is_some()).unwrap_or(0);
         let steps: &[Step] = &path[top..];
-        let mut frames: Vec<Latched<'_>> = Vec::with_capacity(steps.len());
-        for step in steps {
-            // A frame may hold subtrees that hang below one another.
-            if frames.iter().any(|frame| frame.number() == step.frame) {
-                continue;
-            }
-            match self.pool.latch_at(step.frame, step.seen) {
-                Some(frame) => frames.push(frame),
-                None => return Ok(None),
-            }
-        }
+        frames.retain(|frame| steps.iter().any(|step| step.frame == frame.number()));
         let at = |frames: &[Latched<'_>], number| {
             frames.iter().position(|frame| frame.number() == number).expect("it was latched above")
         };
@@ -124,6 +125,7 @@ impl Tree {
             frame.writable()?;
         }
         let blob = leaf.blob.then(|| leaf.blob_number(frames[at(&frames, last.frame)].view()));
+        let before: Vec<usize> = frames.iter().map(|frame| frame.view().counters().live).collect();
         let version = sequence.take().expect("the version is asked for once")();
         for (index, step) in steps.iter().enumerate() {
             let frame = &frames[at(&frames, step.frame)];
@@ -138,6 +140,11 @@ impl Tree {
             // Without a fork the first frame is the root, which keeps its empty entry.
             if index == 0 { edit.finish() } else { edit.vacate() }
         }
+        let after = |frame: &Latched<'_>| frame.view().counters().live;
+        let sparse = frames
+            .iter()
+            .zip(&before)
+            .any(|(frame, &before)| calls_for_merge(before, after(frame)));
         for frame in frames {
             if entries(frame.view()).next().is_none() {
                 frame.free();
@@ -146,8 +153,43 @@ impl Tree {
         if let Some(number) = blob {
             self.pool.free_blob(number);
         }
-        self.merge_below(key);
+        if sparse {
+            self.merge_below(key);
+        }
         Ok(Some(Removed::Removed(version)))
+    }
+
+    /// Descends along `key` and latches the frames from which a branch or an entry goes; `None`
+    /// when one of them has changed, or the key has no record.
+    fn observe_and_latch(&self, key: Key<'_>) -> Result<Option<LatchedPath<'_>>, Error> {
+        let Some(path) = self.descend_path(key)? else { return Ok(None) };
+        if path.last().is_none_or(|step| step.site.end != End::Found) {
+            return Ok(None);
+        }
+        let top = path.iter().rposition(|step| step.site.fork.is_some()).unwrap_or(0);
+        let mut frames: Vec<Latched<'_>> = Vec::with_capacity(path.len() - top);
+        for step in &path[top..] {
+            // A frame may hold subtrees that hang below one another.
+            if frames.iter().any(|frame| frame.number() == step.frame) {
+                continue;
+            }
+            match self.latch_step(step) {
+                Some(frame) => frames.push(frame),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((path, frames)))
+    }
+
+    /// Removes a record as after too many lost races.
+    #[cfg(test)]
+    pub(super) fn remove_under_latches(
+        &self,
+        _pass: &Pass<'_>,
+        key: &[u8],
+        sequence: &mut Option<impl FnOnce() -> Version>,
+    ) -> Result<Option<Removed>, Error> {
+        self.remove_entry(Key::new(key), Condition::Always, sequence, true)
     }
 
     /// Frees all frames and blobs of the tree.

@@ -100,6 +100,39 @@ impl Run {
 }
 
 impl Run {
+    /// The frames whose crossings stand nearest to the run, nearest first, at most `reach`
+    /// on either side and each once, with whether it stands before the run. Levels are read
+    /// without a latch, so they are a guess.
+    pub(super) fn neighbours(&self, pool: &Pool, level: u16, reach: usize) -> Vec<(bool, u32)> {
+        let mut asked = self.numbers.to_vec();
+        let mut side = |frames: &mut dyn Iterator<Item = &u32>| {
+            let mut found = Vec::with_capacity(reach);
+            for &number in frames {
+                if found.len() == reach {
+                    break;
+                }
+                if asked.contains(&number) {
+                    continue;
+                }
+                asked.push(number);
+                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                if seen.is_some_and(|seen| pool.view(seen).nature().level == level) {
+                    found.push(number);
+                }
+            }
+            found
+        };
+        let before = side(&mut self.frames[..self.range.start].iter().rev());
+        let behind = side(&mut self.frames[self.range.start..].iter());
+        let (mut before, mut behind) = (before.into_iter(), behind.into_iter());
+        let mut found = Vec::with_capacity(2 * reach);
+        for _ in 0..reach {
+            found.extend(before.next().map(|number| (true, number)));
+            found.extend(behind.next().map(|number| (false, number)));
+        }
+        found
+    }
+
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts
     }
@@ -140,7 +173,7 @@ fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
             cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
         } else if item.is_inner() {
             let start = pending.len();
-            pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+            pending.extend(Node::read(view, item).places());
             pending[start..].reverse();
         }
     }
@@ -154,7 +187,7 @@ pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
             return true;
         }
         if item.is_inner() {
-            pending.extend(Node::read(view, item).children().map(|(_, loc)| view.reference(loc)));
+            pending.extend(Node::read(view, item).places().map(|loc| view.reference(loc)));
         }
     }
     false

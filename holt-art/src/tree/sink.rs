@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Tree;
-use super::cut::{ASCENDING, FINE, FULL};
+use super::cut::{ASCENDING, FULL, is_coarse};
 use super::path::Step;
 use super::split::WORTH_SINKING;
 use crate::error::Error;
@@ -223,9 +223,7 @@ fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>)
             continue;
         }
         match weights[item.at()] {
-            Weight::Inline(words)
-                if ascending && usize::from(words) > FINE && forks(view, item) =>
-            {
+            Weight::Inline(words) if ascending && is_coarse(view, item, usize::from(words)) => {
                 pend_children(view, item, &mut pending);
             }
             Weight::Mixed => pend_children(view, item, &mut pending),
@@ -244,13 +242,8 @@ fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>)
 /// Puts the children of a node on the stack, the first on top.
 fn pend_children(view: View<'_>, item: Ref, pending: &mut Vec<Loc>) {
     let start = pending.len();
-    pending.extend(Node::read(view, item).children().map(|(_, loc)| loc));
+    pending.extend(Node::read(view, item).places());
     pending[start..].reverse();
-}
-
-/// Whether taking the node apart gives more than one piece.
-fn forks(view: View<'_>, item: Ref) -> bool {
-    item.is_inner() && Node::read(view, item).count() > 1
 }
 
 /// What hangs at a place in a frame.
@@ -275,7 +268,7 @@ fn weigh(view: View<'_>, root: Ref) -> Vec<Weight> {
         if item.is_inner() {
             let node = Node::read(view, item);
             let value = (!node.value().is_null()).then_some(node.value());
-            let below = node.children().map(|(_, loc)| view.reference(loc)).chain(value);
+            let below = node.places().map(|loc| view.reference(loc)).chain(value);
             if !done {
                 pending.push((item, true));
                 pending.extend(below.map(|item| (item, false)));

@@ -21,7 +21,7 @@ pub(super) fn settle(
         frame.free();
         return;
     }
-    let slot = spare.slots.pop().expect("two slots were taken and one is left");
+    let slot = spare.slots.pop().expect("a slot was taken for what stays");
     let words = spare.pool.slot_words(slot);
     build(view, &placed, words, view.nature(), 0).expect("what stays was counted before");
     if let Some(parent) = parent {
@@ -30,8 +30,8 @@ pub(super) fn settle(
     frame.leave_slot(slot);
 }
 
-/// Two slots and a frame taken ahead of a change; what is left goes back when it is
-/// dropped.
+/// Slots, and for a split a frame, taken ahead of a change; what is left goes back when it
+/// is dropped.
 pub(super) struct Spare<'p> {
     pool: &'p Pool,
     pub(super) slots: Vec<u32>,
@@ -39,12 +39,19 @@ pub(super) struct Spare<'p> {
 }
 
 impl<'p> Spare<'p> {
+    /// What a split needs: two slots and a frame.
     pub(super) fn take(pool: &'p Pool) -> Result<Self, Error> {
-        let mut spare = Self { pool, slots: Vec::with_capacity(2), fresh: None };
-        for _ in 0..2 {
+        let mut spare = Self::slots(pool, 2)?;
+        spare.fresh = Some(pool.new_frame(0)?);
+        Ok(spare)
+    }
+
+    /// Only slots.
+    pub(super) fn slots(pool: &'p Pool, count: usize) -> Result<Self, Error> {
+        let mut spare = Self { pool, slots: Vec::with_capacity(count), fresh: None };
+        for _ in 0..count {
             spare.slots.push(pool.take_slot()?);
         }
-        spare.fresh = Some(pool.new_frame(0)?);
         Ok(spare)
     }
 

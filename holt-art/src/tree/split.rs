@@ -25,7 +25,7 @@ use crate::pool::Latched;
 /// A frame with at most this share of live words gains enough by compaction.
 const COMPACT_BELOW: usize = FRAME_WORDS * 90 / 100;
 /// A neighbour takes entries while it is at most this full.
-const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 82 / 100;
+const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 88 / 100;
 /// No frame is filled further than this by moving entries into it.
 pub(super) const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// Sinking that frees less than this does not spare the split.
@@ -90,7 +90,7 @@ impl Tree {
     }
 
     /// Writes the frame anew without its free blocks.
-    fn compact(&self, mut frame: Latched<'_>) -> Result<(), Error> {
+    pub(super) fn compact(&self, mut frame: Latched<'_>) -> Result<(), Error> {
         let slot = self.pool.take_slot()?;
         let view = frame.view();
         let placed: Vec<Placed> =

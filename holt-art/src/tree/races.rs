@@ -1,0 +1,112 @@
+//! Tests of mutations that lose race after race. The races are injected: between a descent
+//! and the latch that it ends in, another writer changes what the descent has read.
+
+use std::cell::{Cell, RefCell};
+
+use super::path::PATIENCE;
+use crate::{Art, Put, Removed};
+
+thread_local! {
+    /// What happens between a descent and its latch, on this thread.
+    static RIVAL: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// Lets the rival run, if there is one. While it runs there is none, so its own mutations win.
+pub(super) fn between_descent_and_latch() {
+    let rival = RIVAL.with(|rival| rival.borrow_mut().take());
+    if let Some(run) = rival {
+        run();
+        RIVAL.with(|rival| *rival.borrow_mut() = Some(run));
+    }
+}
+
+/// Runs `mutation` against a rival that changes the frames of `victim` and its neighbour
+/// before each latch, and returns how many latches the rival was ahead of.
+fn against_a_rival<R>(
+    map: &std::sync::Arc<Art>,
+    victim: Vec<u8>,
+    mutation: impl FnOnce() -> R,
+) -> (R, u32) {
+    let beaten = std::rc::Rc::new(Cell::new(0));
+    let (count, rival) = (std::rc::Rc::clone(&beaten), std::sync::Arc::clone(map));
+    let overwrite = move || {
+        count.set(count.get() + 1);
+        let value = vec![count.get() as u8; 20];
+        // What is changed: the record itself, so the frame where the descent ended.
+        let old = rival.get(&victim).unwrap();
+        rival.put(&victim, &value).unwrap();
+        match old {
+            Some(old) => drop(rival.put(&victim, &old).unwrap()),
+            None => drop(rival.remove(&victim).unwrap()),
+        }
+    };
+    RIVAL.with(|rival| *rival.borrow_mut() = Some(Box::new(overwrite)));
+    let result = mutation();
+    RIVAL.with(|rival| *rival.borrow_mut() = None);
+    (result, beaten.get())
+}
+
+fn key(n: u32) -> Vec<u8> {
+    format!("directory-{:02}/sub/{:05}", n % 23, n / 23).into_bytes()
+}
+
+fn loaded() -> std::sync::Arc<Art> {
+    let map = std::sync::Arc::new(Art::new().unwrap());
+    for n in 0..8_000 {
+        map.put(&key(n), &[b'v'; 40]).unwrap();
+    }
+    assert!(map.tree().pool().stats().frames > 4);
+    map
+}
+
+#[test]
+fn a_put_that_loses_every_race_takes_latches() {
+    let map = loaded();
+    for n in (0..8_000).step_by(997) {
+        let (put, beaten) = against_a_rival(&map, key(n), || map.put(&key(n), b"new"));
+        assert!(matches!(put, Ok(Put::Replaced(_))), "{n}: {put:?}");
+        assert_eq!(beaten, PATIENCE);
+        assert_eq!(map.get(&key(n)).unwrap().as_deref(), Some(&b"new"[..]));
+    }
+    let absent = key(8_001);
+    let (put, beaten) = against_a_rival(&map, absent.clone(), || map.put(&absent, b"new"));
+    assert!(matches!(put, Ok(Put::Inserted(_))), "{put:?}");
+    assert_eq!(beaten, PATIENCE);
+    assert_eq!((map.verify(), map.len()), (vec![], 8_001));
+}
+
+#[test]
+fn a_removal_that_loses_every_race_takes_latches() {
+    let map = loaded();
+    for n in (0..8_000).step_by(997) {
+        let (removed, beaten) = against_a_rival(&map, key(n), || map.remove(&key(n)));
+        assert!(matches!(removed, Ok(Removed::Removed(_))), "{n}: {removed:?}");
+        assert_eq!(beaten, PATIENCE);
+        assert_eq!(map.get(&key(n)).unwrap(), None);
+        assert_eq!(map.verify(), []);
+    }
+    assert_eq!(map.len(), 8_000 - 9);
+}
+
+/// The last record of an entry goes with its entry and the crossing to it, which takes the
+/// latches of several frames.
+#[test]
+fn the_removal_of_every_record_under_latches_leaves_one_frame() {
+    let map = loaded();
+    for n in 0..8_000 {
+        let held = map.tree().latch_path(crate::frame::key::Key::new(&key(n))).unwrap();
+        assert!(held.is_some(), "nobody else holds a latch");
+        drop(held);
+        let pass = map.tree().pool().enter();
+        let mut version = Some(|| crate::Version::new(9).unwrap());
+        let key = key(n);
+        let removed = map.tree().remove_under_latches(&pass, &key, &mut version);
+        assert!(matches!(removed, Ok(Some(Removed::Removed(_)))), "{n}: {removed:?}");
+        drop(pass);
+        if n % 500 == 0 {
+            assert_eq!(map.verify(), []);
+        }
+    }
+    assert_eq!(map.verify(), []);
+    assert_eq!(map.tree().pool().stats().frames, 1);
+}

@@ -1,0 +1,233 @@
+//! What the frames are filled to: after loads in order and at random, under lasting change,
+//! and when almost everything goes. Every invariant is checked along the way.
+
+#[path = "support/random.rs"]
+mod random;
+
+use std::collections::BTreeMap;
+
+use holt_art::Art;
+use proptest::prelude::*;
+use random::Random;
+
+type Shape = (&'static str, usize, fn(u32) -> Vec<u8>);
+
+/// Names, bytes of the values, and how key *n* is made.
+const SHAPES: [Shape; 3] = [
+    ("objects", 60, |n| {
+        format!("bucket-{:02}/path/sub/file-{:06}.bin", n % 32, n / 32).into_bytes()
+    }),
+    ("files", 32, |n| {
+        format!("/usr/local/share/category-{}/file-{:06}", n % 16, n / 16).into_bytes()
+    }),
+    ("random", 64, |n| {
+        let mut random = Random::new(u64::from(n));
+        (0..4).flat_map(|_| random.next().to_be_bytes()).collect()
+    }),
+];
+
+const KEYS: u32 = 80_000;
+
+fn shuffle<T>(random: &mut Random, items: &mut [T]) {
+    for at in (1..items.len()).rev() {
+        items.swap(at, random.below(at as u64 + 1) as usize);
+    }
+}
+
+fn fill(map: &Art) -> f64 {
+    map.tree().pool().stats().fill()
+}
+
+/// Puts records with values of `length` bytes.
+fn load(keys: &[Vec<u8>], length: usize) -> Art {
+    let map = Art::new().unwrap();
+    for key in keys {
+        map.put(key, &vec![b'v'; length]).unwrap();
+    }
+    assert_eq!(map.verify(), []);
+    assert_eq!(map.len(), keys.len() as u64);
+    map
+}
+
+#[test]
+fn a_load_in_order_leaves_full_frames_and_short_ways() {
+    for (name, length, key) in SHAPES {
+        let mut keys: Vec<Vec<u8>> = (0..KEYS).map(key).collect();
+        keys.sort();
+        let map = load(&keys, length);
+        assert!(fill(&map) >= 0.88, "{name}: {:.3}", fill(&map));
+        let crossings = map.tree().mean_crossings();
+        assert!(crossings <= 2.5, "{name}: {crossings:.2} crossings");
+    }
+}
+
+#[test]
+fn a_load_at_random_fills_frames_to_three_quarters() {
+    let seed = 0x5EED_0011;
+    println!("seed {seed}");
+    for (name, length, key) in SHAPES {
+        let mut keys: Vec<Vec<u8>> = (0..KEYS).map(key).collect();
+        shuffle(&mut Random::new(seed), &mut keys);
+        let map = load(&keys, length);
+        assert!(fill(&map) >= 0.75, "{name}: {:.3}", fill(&map));
+        let crossings = map.tree().mean_crossings();
+        assert!(crossings <= 2.5, "{name}: {crossings:.2} crossings");
+    }
+}
+
+/// Half of the records go, at random or a directory's worth at a time, as many come, some
+/// get values of another length; in the end nearly all go, and then all.
+#[test]
+fn frames_stay_filled_under_lasting_change() {
+    let seed = 0x5EED_0012;
+    println!("seed {seed}");
+    for (name, length, key) in SHAPES {
+        let mut random = Random::new(seed);
+        let mut keys: Vec<Vec<u8>> = (0..KEYS).map(key).collect();
+        keys.sort();
+        let map = Art::new().unwrap();
+        let mut present = vec![false; keys.len()];
+        let mut fills = Vec::new();
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        let value = vec![b'v'; 3 * length];
+        for round in 0..6 {
+            shuffle(&mut random, &mut order);
+            let count = present.iter().filter(|&&present| present).count();
+            for &at in order.iter().filter(|&&at| !present[at]).take(keys.len() / 2 - count) {
+                map.put(&keys[at], &value[..length]).unwrap();
+            }
+            let created: Vec<usize> = order
+                .iter()
+                .copied()
+                .filter(|&at| !present[at])
+                .take(keys.len() / 2 - count)
+                .collect();
+            created.into_iter().for_each(|at| present[at] = true);
+            for &at in order.iter().filter(|&&at| present[at]).take(keys.len() / 8) {
+                let resized = random.below(3 * length as u64) as usize;
+                map.put(&keys[at], &value[..resized]).unwrap();
+            }
+            assert_eq!(map.verify(), []);
+            fills.push(fill(&map));
+            let mut gone = 0;
+            while gone < keys.len() / 4 {
+                let (first, size) = if round % 2 == 0 {
+                    (random.below(keys.len() as u64) as usize, 1)
+                } else {
+                    (random.below(keys.len() as u64) as usize, 1 << random.below(12))
+                };
+                for at in first..(first + size).min(keys.len()) {
+                    if std::mem::take(&mut present[at]) {
+                        map.remove(&keys[at]).unwrap();
+                        gone += 1;
+                    }
+                }
+            }
+            assert_eq!(map.verify(), []);
+            fills.push(fill(&map));
+        }
+        // Frames of keys that come at random fill up and are cut nearly at once, so the fill
+        // of a tree this small goes up and down with its size.
+        let mean = fills.iter().sum::<f64>() / fills.len() as f64;
+        assert!(mean >= 0.70 && fills.iter().all(|&fill| fill >= 0.65), "{name}: {fills:.3?}");
+        shuffle(&mut random, &mut order);
+        for &at in order.iter().filter(|&&at| present[at]) {
+            map.remove(&keys[at]).unwrap();
+        }
+        assert_eq!(map.verify(), []);
+        assert_eq!(map.tree().pool().stats().frames, 1, "{name}");
+    }
+}
+
+/// One step of a mixed load.
+#[derive(Clone, Debug)]
+enum Stretch {
+    /// Keys of a directory in ascending order, from a number on.
+    Ascend { directory: u8, from: u16, count: u16, length: u16 },
+    /// Records of a directory go, each with this chance in 256.
+    Thin { directory: u8, chance: u8 },
+    /// Records of a directory get values of another length.
+    Resize { directory: u8, length: u16 },
+}
+
+fn stretch() -> impl Strategy<Value = Stretch> {
+    prop_oneof![
+        4 => (0u8..6, 0u16..6000, 1u16..1500, 0u16..400).prop_map(
+            |(directory, from, count, length)| Stretch::Ascend { directory, from, count, length }
+        ),
+        2 => (0u8..6, 100u8..=255).prop_map(|(directory, chance)| Stretch::Thin { directory, chance }),
+        1 => (0u8..6, 0u16..600).prop_map(|(directory, length)| Stretch::Resize { directory, length }),
+    ]
+}
+
+/// Directories of several depths and fan-outs; some hang below others.
+fn key(directory: u8, n: u16) -> Vec<u8> {
+    match directory {
+        0 => format!("d/{n:05}").into_bytes(),
+        1 => format!("d/0/sub/{:02}/{:03}", n % 40, n / 40).into_bytes(),
+        2 => n.wrapping_mul(0x9E37).to_be_bytes().repeat(6),
+        3 => [b"e/".as_slice(), &vec![b'x'; usize::from(n % 60)], &n.to_be_bytes()].concat(),
+        4 => [n.to_be_bytes().as_slice(), b"/record"].concat(),
+        _ => vec![b'p'; usize::from(n % 2000)],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stretches_in_order_and_thinned_out_keep_every_invariant(
+        stretches in prop::collection::vec(stretch(), 1..24),
+        seed in 1u64..u64::MAX,
+    ) {
+        let mut random = Random::new(seed);
+        let map = Art::new().unwrap();
+        let mut model: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        let mut members: BTreeMap<u8, Vec<u16>> = BTreeMap::new();
+        for stretch in &stretches {
+            match *stretch {
+                Stretch::Ascend { directory, from, count, length } => {
+                    let numbers = from..from.saturating_add(count);
+                    let mut keys: Vec<(Vec<u8>, u16)> =
+                        numbers.map(|n| (key(directory, n), n)).collect();
+                    keys.sort();
+                    for (key, n) in keys {
+                        map.put(&key, &vec![directory; usize::from(length)]).unwrap();
+                        model.insert(key, usize::from(length));
+                        members.entry(directory).or_default().push(n);
+                    }
+                }
+                Stretch::Thin { directory, chance } => {
+                    members.entry(directory).or_default().retain(|&n| {
+                        let stays = random.below(256) >= u64::from(chance);
+                        if !stays {
+                            map.remove(&key(directory, n)).unwrap();
+                            model.remove(&key(directory, n));
+                        }
+                        stays
+                    });
+                }
+                Stretch::Resize { directory, length } => {
+                    for &n in members.get(&directory).into_iter().flatten() {
+                        let key = key(directory, n);
+                        if let Some(old) = model.get_mut(&key) {
+                            map.put(&key, &vec![directory; usize::from(length)]).unwrap();
+                            *old = usize::from(length);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(map.verify(), []);
+        }
+        prop_assert_eq!(map.len(), model.len() as u64);
+        for (key, &length) in &model {
+            let found = map.tree().get(key, |value, _| value.len()).unwrap();
+            prop_assert_eq!(found, Some(length));
+        }
+        for key in model.keys() {
+            map.remove(key).unwrap();
+        }
+        prop_assert_eq!(map.verify(), []);
+        prop_assert_eq!(map.tree().pool().stats().frames, 1);
+    }
+}
