@@ -19,6 +19,8 @@
 //! - A [`Version`] names the write that a value comes from: unique and increasing for the life of the
 //!   database.
 //! - The [`Durability`] of a write says what the write has survived when it returns.
+//! - A [`Batch`] is several operations that happen together or not at all; its guards say what has to
+//!   hold for that.
 //! - A [`Scan`] reads many keys in order; rolled up at a delimiter it lists like a directory.
 //! - A [`Checkpoint`] makes opening fast and gives log space back; it changes nothing else.
 //!
@@ -47,8 +49,10 @@
 //!
 //! - All keys and values are in memory, beside being on disk: what is opened has to fit.
 //! - One process at a time writes to a database.
-//! - Reads never wait for writes, and see each write whole or not at all. A scan is no snapshot:
-//!   it may see a part of what is written while it runs.
+//! - Reads of a key take no lock and see each write and each batch whole or not at all; they wait for a
+//!   batch or a move of a prefix that is just being applied, and for nothing else. A scan is no
+//!   snapshot: it may see a part of what is written while it runs.
+//! - Batches, renames and prefix operations are alone while they are applied: other writers wait.
 //!
 //! # Features
 //!

@@ -271,7 +271,7 @@ impl<D: Disk> IntoIterator for Scan<D> {
     /// Begins to read. What is wrong with the request is told as the first item.
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
-            None => State::Reading(self.named.tree.cursor(self.scan.limit(self.limit))),
+            None => State::Reading(Box::new(self.named.tree.cursor(self.scan.limit(self.limit)))),
             Some(error) => State::Refused(error),
         };
         Entries { lease: self.lease, named: self.named, state, left: self.limit }
@@ -301,7 +301,7 @@ pub struct Entries<D: Disk = RealDisk> {
 }
 
 enum State {
-    Reading(Cursor),
+    Reading(Box<Cursor>),
     /// The request was wrong, and this is still to be told.
     Refused(Error),
     Done,

@@ -300,6 +300,45 @@ fn what_is_there_decides_what_opening_may_do() {
 }
 
 #[test]
+fn a_newer_format_is_refused_with_both_versions_and_nothing_is_changed() {
+    let (disk, db) = sim(21);
+    db.default_tree().put(b"key", b"value").unwrap();
+    db.checkpoint().unwrap();
+    db.close().unwrap();
+    // The version stands behind the eight bytes that say what the file is.
+    const VERSION: usize = 8;
+    let mut refused = 0;
+    for name in disk.list().unwrap() {
+        let copy = disk.kill();
+        let Some(mut bytes) = copy.contents(&name).filter(|bytes| bytes.len() > VERSION) else {
+            continue;
+        };
+        // Where a header is kept twice, both copies say it.
+        for at in [0, 4096] {
+            if bytes.get(at..at + 8).is_some_and(|magic| magic.iter().any(|byte| *byte != 0)) {
+                bytes[at + VERSION] = 77;
+            }
+        }
+        copy.put(&name, Some(&bytes));
+        for read_only in [true, false] {
+            copy.reset_counts();
+            let error = Options::new().read_only(read_only).open_on(Arc::new(copy.clone()));
+            match error {
+                Err(Error::Journal(holt_journal::Error::Format { file, error })) => {
+                    let text = error.to_string();
+                    let both = text.contains("version 77, this build reads version ");
+                    assert!(file == name && both, "{text}");
+                    refused += 1;
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+            assert_eq!(copy.count(Target::Changes), 0, "{name} was changed");
+        }
+    }
+    assert!(refused >= 6, "only {refused} openings met another version");
+}
+
+#[test]
 fn a_failure_of_the_log_closes_it_for_writing_and_reading_goes_on() {
     let (disk, db) = sim(14);
     let tree = db.default_tree();

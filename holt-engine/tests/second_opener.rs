@@ -79,3 +79,21 @@ fn the_lock_of_a_killed_process_is_no_obstacle() {
     assert!(matches!(refused, Err(Error::Locked { holder: Holder::Anybody, .. })), "{refused:?}");
     Db::open(&path).unwrap().close().unwrap();
 }
+
+#[test]
+fn a_closed_database_can_be_opened_at_once_while_processes_are_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Each has a copy of every descriptor until it runs.
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        let opened: Result<Vec<_>, _> =
+            (0..300).map(|_| holt_engine::Db::open(directory.path())?.close()).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        opened.unwrap();
+    });
+}

@@ -155,7 +155,7 @@ impl Disk for RealDisk {
         };
         let descriptor = self.open_file(name, flags)?;
         match retry_on_intr(|| rustix::fs::flock(&descriptor, operation)) {
-            Ok(()) => Ok(Some(RealLock { _descriptor: descriptor })),
+            Ok(()) => Ok(Some(RealLock { descriptor, owner: std::process::id() })),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
         }
@@ -170,11 +170,23 @@ impl Disk for RealDisk {
 
 /// A lock held on a file of a [`RealDisk`].
 ///
-/// The lock belongs to the open file, not to the process, and is given up by closing the last
-/// copy of its descriptor. A forked child closes only its own copy, so it cannot unlock.
+/// The lock belongs to the open file, not to the process. Its owner gives it up when he drops it,
+/// also while another thread is starting a process, which has a copy of the descriptor until it
+/// runs. A forked child that drops its copy only closes it, so it cannot unlock.
 #[derive(Debug)]
 pub struct RealLock {
-    _descriptor: OwnedFd,
+    descriptor: OwnedFd,
+    /// The process that took the lock.
+    owner: u32,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        if self.owner == std::process::id() {
+            // If this fails, closing the descriptor gives the lock up.
+            let _ = rustix::fs::flock(&self.descriptor, FlockOperation::Unlock);
+        }
+    }
 }
 
 /// A file of a [`RealDisk`].
