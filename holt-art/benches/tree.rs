@@ -140,7 +140,9 @@ fn points(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[Vec<u8>], map: &Art,
             let rounds = count.div_ceil(MANY as u64);
             let start = Instant::now();
             for chunk in keys.chunks_exact(MANY).cycle().take(rounds as usize) {
-                let found = map.get_many(chunk, |_, found| drop(black_box(found)));
+                let found = map.get_many(chunk, |_, found| {
+                    black_box(found);
+                });
                 found.expect("sound");
             }
             start.elapsed().mul_f64(count as f64 / (rounds * MANY as u64) as f64)
@@ -149,7 +151,9 @@ fn points(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[Vec<u8>], map: &Art,
     let value = vec![8; length];
     group.bench_function("put, overwrite", |bencher| {
         bencher.iter_custom(|count| {
-            over(keys, count, |key| drop(black_box(map.put(key, &value).expect("memory"))))
+            over(keys, count, |key| {
+                black_box(map.put(key, &value).expect("memory"));
+            })
         });
     });
     group.bench_function("put, new, and remove", |bencher| {
@@ -197,7 +201,11 @@ fn tree_map(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[Vec<u8>], length: 
     let map: BTreeMap<Vec<u8>, Vec<u8>> =
         keys.iter().map(|key| (key.clone(), vec![7; length])).collect();
     group.bench_function("BTreeMap: get, hit", |bencher| {
-        bencher.iter_custom(|count| over(keys, count, |key| drop(black_box(map.get(key)))));
+        bencher.iter_custom(|count| {
+            over(keys, count, |key| {
+                black_box(map.get(key));
+            })
+        });
     });
     group.bench_function("BTreeMap: list of 100, in place", |bencher| {
         bencher.iter_custom(|count| {
@@ -205,7 +213,7 @@ fn tree_map(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[Vec<u8>], length: 
                 let list = map
                     .range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
                     .take(LIST as usize);
-                list.map(|entry| drop(black_box(entry))).count() as u64
+                list.map(black_box).count() as u64
             })
         });
     });
