@@ -7,16 +7,21 @@
 //! 3. Only after the commit: the frames count as clean, and the log below the cut is given up.
 //!
 //! A checkpoint that fails before its commit gives the frames back as dirty and changes nothing.
+//!
+//! Afterwards the frame file is made shorter if churn has left it over twice as long as what it holds.
+
+use std::time::{Duration, Instant};
 
 use holt_art::Cut;
-use holt_journal::Ack;
 use holt_journal::disk::Disk;
 use holt_journal::store::{ImageSource, ObjectId, SourceError};
+use holt_journal::{Ack, Journal};
 
-use crate::core::Core;
+use crate::core::{Core, Files};
 use crate::error::Error;
 use crate::log::Log;
 use crate::sync::lock;
+use crate::trace;
 
 /// What a checkpoint did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,18 @@ pub struct Checkpoint {
     pub bytes: u64,
 }
 
+/// What a compaction did. Sizes are bytes of the frame file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compaction {
+    /// Frames and values that were moved, by the compaction alone.
+    pub moved: u64,
+    /// The file's length before.
+    pub bytes_before: u64,
+    /// The file's length after.
+    pub bytes_after: u64,
+}
+
 /// Makes a checkpoint. One that would hold nothing new is not written.
 ///
 /// # Errors
@@ -38,7 +55,12 @@ pub struct Checkpoint {
 /// was, and the previous checkpoint counts.
 pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     let _alone = lock(&core.checkpointing);
-    let log = core.log()?;
+    make_alone(core)
+}
+
+/// [`make`], by somebody who holds the mutex.
+fn make_alone<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
+    let log = core.log_for_checkpoint()?;
     let (Some(files), Log::Journal(journal)) = (&core.files, log) else {
         // In memory there is nothing to be written.
         return Ok(Checkpoint { log_address: log.tail(), images: 0, bytes: 0 });
@@ -47,14 +69,46 @@ pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     if let Some(failure) = journal.failure() {
         return Err(failure.into());
     }
-    if journal.tail() == files.store.log_address() {
-        return Ok(Checkpoint { log_address: journal.tail(), images: 0, bytes: 0 });
+    let _span = trace::checkpoint();
+    core.due.begins();
+    match attempt(core, files, journal) {
+        Ok((made, pause)) => {
+            core.due.made(&made, pause);
+            trace::made(&made, pause);
+            Ok(made)
+        }
+        Err(error) => {
+            note_failure(core, error.to_string());
+            Err(error)
+        }
     }
+}
+
+/// Tells whoever asks, and the writers if it lasts, that a checkpoint failed.
+pub(crate) fn note_failure<D: Disk>(core: &Core<D>, why: String) {
+    let Some(files) = &core.files else { return };
+    trace::failed(&why);
+    let store = files.store.stats();
+    core.due.failed(why, store.failure.is_some(), store.log_address, core.log_address());
+}
+
+/// Makes a checkpoint, and says for how long writers were kept out, if one was needed.
+fn attempt<D: Disk>(
+    core: &Core<D>,
+    files: &Files<D>,
+    journal: &Journal<D>,
+) -> Result<(Checkpoint, Option<Duration>), Error> {
+    let tail = journal.tail();
+    if tail == files.store.log_address() {
+        return Ok((Checkpoint { log_address: tail, images: 0, bytes: 0 }, None));
+    }
+    let begun = Instant::now();
     let closed = core.pool.close_gate();
     let cut = core.pool.cut(&closed)?;
     let log_address = journal.tail();
     let meta = core.catalog.meta();
     drop(closed);
+    let pause = begun.elapsed();
     let report = files.store.checkpoint(
         log_address,
         &meta.encode(),
@@ -62,11 +116,26 @@ pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
         &mut || journal.wait(log_address, Ack::Sync),
     )?;
     cut.commit();
-    core.due.again(log_address);
     // The copies that the cut needed are free again.
     core.trash.filled();
     journal.truncate_below(log_address)?;
-    Ok(Checkpoint { log_address, images: report.images, bytes: report.data_bytes })
+    files.store.tighten()?;
+    let made = Checkpoint { log_address, images: report.images, bytes: report.data_bytes };
+    Ok((made, Some(pause)))
+}
+
+/// See [`Db::compact`](crate::Db::compact).
+pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
+    let _alone = lock(&core.checkpointing);
+    let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
+    make_alone(core)?;
+    let Some(files) = &core.files else { return Ok(Compaction::default()) };
+    let report = files.store.compact()?;
+    if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {
+        // A second time: nothing has been written since the first, so nothing is kept for recycling.
+        journal.truncate_below(files.store.log_address())?;
+    }
+    Ok(Compaction { moved: report.moved, bytes_before, bytes_after: report.bytes_after })
 }
 
 /// The frames of a cut as the store sees them: numbers and bytes.

@@ -97,8 +97,8 @@ impl<D: Disk> Core<D> {
     ) -> Core<D> {
         // A database in memory has nothing to make checkpoints of.
         let due = match &files {
-            Some(files) => Due::new(files.store.log_address(), options.checkpoint_bytes),
-            None => Due::new(0, 0),
+            Some(files) => Due::new(files.store.log_address(), options),
+            None => Due::new(0, Options::new().checkpoint_bytes(0)),
         };
         Core {
             pool,
@@ -126,8 +126,18 @@ impl<D: Disk> Core<D> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] or [`Error::ReadOnly`].
+    /// [`Error::Closed`], [`Error::ReadOnly`] or [`Error::CheckpointsFail`].
     pub(crate) fn log(&self) -> Result<&Log<D>, Error> {
+        self.due.check()?;
+        self.log_for_checkpoint()
+    }
+
+    /// The log, for somebody who makes a checkpoint, which is what ends the refusal of writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] or [`Error::ReadOnly`].
+    pub(crate) fn log_for_checkpoint(&self) -> Result<&Log<D>, Error> {
         self.check_open()?;
         self.log.as_ref().ok_or(Error::ReadOnly)
     }

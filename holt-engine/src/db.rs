@@ -6,7 +6,7 @@ use std::path::Path;
 use holt_journal::disk::{Disk, RealDisk};
 
 use crate::batch::{Applied, Batch};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Compaction};
 use crate::core::Lease;
 use crate::error::Error;
 use crate::options::{Durability, Options};
@@ -296,6 +296,32 @@ impl<D: Disk> Db<D> {
         // Before the first image: to a child the parent's newest images may lie in free space.
         self.lease.check_process()?;
         checkpoint::make(self.lease.core())
+    }
+
+    /// Makes the frame file as short as it can be: makes a checkpoint, then moves what lies at the
+    /// file's end into holes and gives the end back. For after heavy deletion; what churn leaves is
+    /// given back without it. Readers and writers go on. Killed or without power at any moment of
+    /// it, the database opens with the same contents.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint`](Self::checkpoint). What was moved before the error stays moved.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let db = holt_engine::Db::open(directory.path())?;
+    /// db.default_tree().delete_prefix(b"tmp/")?;
+    /// let compaction = db.compact()?;
+    /// assert!(compaction.bytes_after <= compaction.bytes_before);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn compact(&self) -> Result<Compaction, Error> {
+        self.lease.check_process()?;
+        checkpoint::compact(self.lease.core())
     }
 
     /// What the database holds and takes, as of now.

@@ -144,6 +144,15 @@ pub enum Error {
     /// and opening the database again recovers it.
     #[error(transparent)]
     Journal(holt_journal::Error),
+    /// Checkpoints keep failing and the log has become long, or none can be made any more. Nothing has
+    /// been written. Writes are accepted again once a checkpoint succeeds, such as one by
+    /// [`Db::checkpoint`](crate::Db::checkpoint) after space was made on the disk, or after the
+    /// database was opened again.
+    #[error("no write is accepted while checkpoints fail: {why}")]
+    CheckpointsFail {
+        /// What the last one failed with.
+        why: String,
+    },
     /// What was to be written makes no record of the log.
     #[error(transparent)]
     Record(#[from] holt_codec::Error),

@@ -57,6 +57,8 @@
 //! # Features
 //!
 //! - `cli`: builds the `holt` command. Off by default, so that the library stays small.
+//! - `tracing`: checkpoints and their failures are told to the `tracing` crate, the span being called
+//!   `checkpoint`. Off by default.
 
 #![forbid(unsafe_code)]
 
@@ -84,13 +86,14 @@ mod replay;
 mod scan;
 mod stats;
 mod sync;
+mod trace;
 mod tree;
 mod trees;
 mod verify;
 
 pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Compaction};
 pub use db::Db;
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, Holder};
@@ -103,7 +106,7 @@ pub use path::{KeyPath, Segments};
 pub use prefixes::Usage;
 pub use range::KeyRange;
 pub use scan::{Entries, Page, Scan};
-pub use stats::Stats;
+pub use stats::{CheckpointStats, Stats};
 pub use tree::Tree;
 pub use verify::{Fault, Report, verify, verify_on};
 

@@ -84,6 +84,7 @@ pub struct Options {
     pub(crate) buffer_window: Duration,
     pub(crate) segment_bytes: u64,
     pub(crate) checkpoint_bytes: u64,
+    pub(crate) checkpoint_idle: Duration,
 }
 
 impl Options {
@@ -99,6 +100,7 @@ impl Options {
             buffer_window: Duration::from_millis(10),
             segment_bytes: 64 << 20,
             checkpoint_bytes: 256 << 20,
+            checkpoint_idle: Duration::from_secs(5),
         }
     }
 
@@ -154,6 +156,14 @@ impl Options {
     /// to replay. Zero leaves checkpoints to [`Db::checkpoint`] alone. By default 256 MiB.
     pub fn checkpoint_bytes(&mut self, bytes: u64) -> &mut Options {
         self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// How long nobody has to write before a checkpoint is made of what there is, so that an idle
+    /// database opens without anything to replay; it takes up to twice that. By default 5 s. Without
+    /// meaning if [`checkpoint_bytes`](Self::checkpoint_bytes) is zero.
+    pub fn checkpoint_idle(&mut self, time: Duration) -> &mut Options {
+        self.checkpoint_idle = time;
         self
     }
 

@@ -1,5 +1,7 @@
 //! What a database holds and takes, in numbers.
 
+use std::time::Duration;
+
 use holt_journal::disk::Disk;
 
 use crate::core::Core;
@@ -26,6 +28,8 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Bytes of disk that the frame file and the manifest take.
     pub store_bytes: u64,
+    /// The part of it that the last checkpoint's frames and values take, padding included.
+    pub live_bytes: u64,
     /// Bytes of disk that the segments of the log take, reserved space among them.
     pub log_bytes: u64,
     /// Address at which the log ends: every write moves it on, and it never goes back.
@@ -33,10 +37,36 @@ pub struct Stats {
     /// Address of the log up to which the last checkpoint holds everything; none before the first.
     /// Opening replays the log from here.
     pub checkpoint_address: Option<u64>,
-    /// Why the last automatic checkpoint failed, if it did.
+    /// Why the last checkpoint failed, if it did.
     pub checkpoint_failure: Option<String>,
+    /// The checkpoints since the database was opened.
+    pub checkpoints: CheckpointStats,
     /// Why the database is closed for writing, if a failure of the log closed it.
     pub log_failure: Option<String>,
+}
+
+/// What became of checkpoints since the database was opened, asked for or automatic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointStats {
+    /// Whether one is being made.
+    pub running: bool,
+    /// Those that were made; not those that found nothing to write.
+    pub made: u64,
+    /// Frames and values that they wrote.
+    pub images: u64,
+    /// Bytes that they wrote to the frame file.
+    pub bytes: u64,
+    /// For how long the last one kept writers out while it took its cut.
+    pub last_pause: Duration,
+    /// The longest of these times.
+    pub longest_pause: Duration,
+    /// Those that failed.
+    pub failures: u64,
+    /// Those that failed since one last succeeded.
+    pub failures_in_a_row: u64,
+    /// Why the last one failed, if it did.
+    pub failure: Option<String>,
 }
 
 /// # Errors
@@ -46,6 +76,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
     core.check_open()?;
     let trees = core.catalog.all();
     let pool = core.pool.stats();
+    let checkpoints = core.due.figures();
     let mut stats = Stats {
         trees: trees.len() as u64,
         keys: trees.iter().map(|named| named.tree.len()).sum(),
@@ -54,15 +85,18 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         reclaiming: !core.catalog.trash().is_empty(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,
         store_bytes: 0,
+        live_bytes: 0,
         log_bytes: 0,
         log_address: core.log_address(),
         checkpoint_address: None,
-        checkpoint_failure: core.due.failure(),
+        checkpoint_failure: checkpoints.failure.clone(),
+        checkpoints,
         log_failure: core.log_failure().map(|error| error.to_string()),
     };
     if let Some(files) = &core.files {
         let store = files.store.stats();
         stats.store_bytes = store.file_bytes + store.manifest_bytes;
+        stats.live_bytes = store.live_bytes;
         stats.log_bytes = files.bytes()?.saturating_sub(stats.store_bytes);
         stats.checkpoint_address = (store.sequence > 1).then_some(store.log_address);
     }

@@ -7,6 +7,8 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 pub(crate) use std::thread::{Builder, JoinHandle};
 
+use std::time::Duration;
+
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 /// Locks a mutex whose data is sound after every statement of its critical sections, so that a
@@ -18,6 +20,17 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Waits on a condition variable under the rule of [`lock`].
 pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// As [`wait`], for at most so long; also says whether the time is over.
+pub(crate) fn wait_for<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    time: Duration,
+) -> (MutexGuard<'a, T>, bool) {
+    let (guard, outcome) =
+        condition.wait_timeout(guard, time).unwrap_or_else(|poisoned| poisoned.into_inner());
+    (guard, outcome.timed_out())
 }
 
 /// Takes the shared side under the rule of [`lock`].

@@ -5,7 +5,7 @@
 //! | files of the checkpoint | the store reads every byte that counts, against its checksum |
 //! | images | every one is loaded into a frame, which checks its structure |
 //! | catalogue | every entry is decoded, every tree in it opened |
-//! | log | every record from the checkpoint on is read and applied to the trees |
+//! | log | every record from the checkpoint on is read, and applied to the trees of a database that nobody has open |
 //! | trees | frame by frame: order, counts, free space; everything reached once, nothing besides |
 
 use std::path::Path;
@@ -16,9 +16,10 @@ use holt_journal::store::{self, Store};
 use crate::catalog::Catalog;
 use crate::core::Core;
 use crate::error::Error;
+use crate::log::Log;
 use crate::open;
 use crate::options::{Create, Options};
-use crate::sync::Arc;
+use crate::sync::{Arc, lock};
 
 /// Something that must not be.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum Fault {
     /// In the files of the last checkpoint.
     #[error(transparent)]
     Store(store::Fault),
+    /// In the log of an open database.
+    #[error(transparent)]
+    Log(holt_journal::Error),
     /// In the structure of the trees.
     #[error("trees: {0}")]
     Tree(holt_art::Fault),
@@ -52,6 +56,19 @@ impl Report {
             store::Fault::Residue { .. } => self.residue.push(fault),
             _ => self.faults.push(Fault::Store(fault)),
         });
+    }
+
+    /// Of an open database.
+    fn log<D: Disk>(&mut self, core: &Core<D>, store: &Store<D>) {
+        let Ok(Log::Journal(journal)) = core.log_for_checkpoint() else { return };
+        // No checkpoint gives the log up while it is read: there is none before the pin is there.
+        let checkpointing = lock(&core.checkpointing);
+        let from = store.log_address();
+        let _pin = journal.pin(from);
+        drop(checkpointing);
+        if let Err(error) = journal.verify(from) {
+            self.faults.push(Fault::Log(error));
+        }
     }
 
     fn trees(&mut self, pool: &holt_art::Pool, catalog: &Catalog) {
@@ -132,6 +149,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Report, Error> {
     let mut report = Report::default();
     if let Some(files) = &core.files {
         report.store(&files.store);
+        report.log(core, &files.store);
     }
     report.trees(&core.pool, &core.catalog);
     Ok(report)

@@ -163,6 +163,12 @@ pub enum Damage {
     /// The log lacks what was durable, or holds what cannot be.
     #[error("{0}")]
     Log(holt_codec::Damage),
+    /// An open log has no valid record here, although it has been written further.
+    #[error("no valid record, although the log was written up to address {written}")]
+    CutOff {
+        /// Address up to which it was written.
+        written: u64,
+    },
     /// A segment's name and its header disagree.
     #[error("the header carries the start address {found}, the name says {expected}")]
     Start {

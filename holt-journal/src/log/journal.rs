@@ -97,7 +97,7 @@ impl LogOptions {
 /// # Ok::<(), holt_journal::Error>(())
 /// ```
 pub struct Journal<D: Disk> {
-    shared: Arc<Shared<D>>,
+    pub(super) shared: Arc<Shared<D>>,
     /// Whether the threads were started.
     started: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -272,7 +272,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Gives up the segments that nobody needs who needs the log from `address` on, the newest durable manifest's. A
-    /// few are kept to be recycled.
+    /// few are kept to be recycled, no more than the log has taken since the call before.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ impl<D: Disk> Journal<D> {
             let mut segments = lock(&shared.segments);
             let synced = shared.group.synced();
             segments.settle(synced);
-            segments.obsolete(address.min(synced))
+            segments.obsolete(address.min(synced), shared.options.window())
         };
         shared.desk.encourage();
         let mut outcome = Ok(());

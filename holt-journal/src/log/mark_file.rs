@@ -93,6 +93,25 @@ pub(crate) fn is_used<D: Disk>(disk: &D) -> Result<bool, Error> {
     Ok(marks.is_some_and(|marks| marks.iter().flatten().any(|mark| mark.sequence > 0)))
 }
 
+/// Offsets of marks that cannot be read, with the reason: torn by a crash, or damaged.
+///
+/// # Errors
+///
+/// The disk's.
+pub(crate) fn unreadable<D: Disk>(disk: &D) -> Result<Vec<(u64, CodecError)>, Error> {
+    let broken = || -> Result<Vec<(u64, CodecError)>, Error> {
+        let marks = slots(disk)?.into_iter().flatten().zip([0, SLOT]);
+        Ok(marks.filter_map(|(mark, at)| Some((at, mark.err()?))).collect())
+    };
+    // Twice: one that is being written may be read half-way.
+    let mut first = broken()?;
+    if !first.is_empty() {
+        let second = broken()?;
+        first.retain(|one| second.contains(one));
+    }
+    Ok(first)
+}
+
 /// Both marks, if the file is there.
 fn slots<D: Disk>(disk: &D) -> Result<Option<[Result<LogMark, CodecError>; 2]>, Error> {
     let file = match disk.open(MARK, Access::Read) {

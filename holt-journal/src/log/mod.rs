@@ -54,6 +54,8 @@ mod segments;
 #[cfg(not(loom))]
 mod shared;
 #[cfg(not(loom))]
+mod verify;
+#[cfg(not(loom))]
 mod writer;
 
 #[cfg(loom)]

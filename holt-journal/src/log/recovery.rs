@@ -132,7 +132,7 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
 ) -> Result<RecoveredLog, E> {
     const REPORT: u64 = 8192;
     let found = Found::new(&**disk, db, from)?;
-    let source = Files { disk: &**disk, names: &found.names, open: None };
+    let source = Files::new(&**disk, &found);
     let mut reader = LogReader::new(source, db, found.headers.clone(), from)
         .map_err(|error| damaged(db, error))?;
     let at_most = reader.segments_end().saturating_sub(from);
@@ -185,7 +185,7 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
 }
 
 /// The files of the log.
-struct Found {
+pub(super) struct Found {
     /// All of them.
     all: Vec<Settled>,
     /// Names of the needed ones.
@@ -196,7 +196,7 @@ struct Found {
 }
 
 impl Found {
-    fn new<D: Disk>(disk: &D, db: DbId, from: u64) -> Result<Found, Error> {
+    pub(super) fn new<D: Disk>(disk: &D, db: DbId, from: u64) -> Result<Found, Error> {
         let listed = disk.list().map_err(failed("list", ""))?;
         let mut all: Vec<Settled> = listed
             .into_iter()
@@ -215,8 +215,24 @@ impl Found {
         Ok(Found { all, names, headers, mark })
     }
 
+    /// Headers of the needed ones, in the order of their addresses.
+    pub(super) fn headers(&self) -> &[SegmentHeader] {
+        &self.headers
+    }
+
+    /// The error that there is no record at `address`, although the log was written up to `written`.
+    pub(super) fn cut_short(&self, address: u64, written: u64) -> Error {
+        let behind = self.headers.partition_point(|header| header.start <= address);
+        let header = behind.checked_sub(1).map(|at| &self.headers[at]);
+        Error::Damaged {
+            file: names::segment(header.map_or(address, |header| header.start)),
+            offset: header.map_or(0, |header| header.file_offset(address.min(header.end()))),
+            what: Damage::CutOff { written },
+        }
+    }
+
     /// The error that a record's body breaks the format.
-    fn undecodable(&self, address: u64, error: CodecError) -> Error {
+    pub(super) fn undecodable(&self, address: u64, error: CodecError) -> Error {
         let behind = self.headers.partition_point(|header| header.start <= address);
         let header = self.headers[..behind].last().expect("a record lies in a segment");
         Error::Damaged {
@@ -258,7 +274,7 @@ fn header<D: Disk>(disk: &D, db: DbId, listed: &Settled) -> Result<SegmentHeader
 }
 
 /// The crate's error for what the reader found.
-fn damaged(db: DbId, error: CodecError) -> Error {
+pub(super) fn damaged(db: DbId, error: CodecError) -> Error {
     match error {
         CodecError::Damaged { segment, damage: LogDamage::LostSegment, .. } => Error::Missing {
             file: names::segment(segment),
@@ -277,11 +293,17 @@ fn damaged(db: DbId, error: CodecError) -> Error {
 }
 
 /// The needed segments, opened one at a time.
-struct Files<'a, D: Disk> {
+pub(super) struct Files<'a, D: Disk> {
     disk: &'a D,
     names: &'a [String],
     /// The one that was read last, by its place in the list.
     open: Option<(usize, D::File)>,
+}
+
+impl<'a, D: Disk> Files<'a, D> {
+    pub(super) fn new(disk: &'a D, found: &'a Found) -> Files<'a, D> {
+        Files { disk, names: &found.names, open: None }
+    }
 }
 
 impl<D: Disk> LogSource for Files<'_, D> {

@@ -54,6 +54,8 @@ pub(super) struct Segments<F> {
     live: VecDeque<Arc<Segment<F>>>,
     /// Below the manifest's address and not deleted: to be recycled.
     spares: Vec<String>,
+    /// The address up to which the log was given up last; before that, where its oldest segment starts.
+    given_up: Option<u64>,
     /// Addresses from which somebody needs the log, with a ticket each.
     pins: Vec<(u64, u64)>,
     next_ticket: u64,
@@ -66,6 +68,7 @@ impl<F: DiskFile> Segments<F> {
             settled: settled.into(),
             live: VecDeque::new(),
             spares: Vec::new(),
+            given_up: None,
             pins: Vec::new(),
             next_ticket: 0,
         }
@@ -126,9 +129,16 @@ impl<F: DiskFile> Segments<F> {
 
     /// Takes the segments that nobody needs who needs the log from `address` on out of the list: spares are
     /// kept, the names returned are to be removed.
-    pub(super) fn obsolete(&mut self, address: u64) -> Vec<String> {
+    ///
+    /// Kept are segments of the `longest` window, since no other is ever recycled, and altogether no more of them
+    /// than the log has taken since it was given up before: a database that writes little keeps nothing.
+    pub(super) fn obsolete(&mut self, address: u64, longest: u64) -> Vec<String> {
+        let first = self.settled.front().map(|segment| segment.start);
+        let since = self.given_up.or(first).unwrap_or(address);
+        let used = address.saturating_sub(since);
+        self.given_up = Some(address.max(since));
         let needed = self.pins.iter().map(|&(_, pinned)| pinned).fold(address, u64::min);
-        let mut names = Vec::new();
+        let mut gone = Vec::new();
         // A segment is needed until the next one starts at or below the address.
         while let Some(next) = self.settled.get(1).map(|next| next.start).or_else(|| {
             self.settled.front()?;
@@ -138,13 +148,18 @@ impl<F: DiskFile> Segments<F> {
                 break;
             }
             if let Some(segment) = self.settled.pop_front() {
-                names.push(segment.name);
+                gone.push((segment.name, next - segment.start));
             }
         }
-        while self.spares.len() < SPARES
-            && let Some(name) = names.pop()
-        {
-            self.spares.push(name);
+        let most = SPARES.min((used / longest) as usize);
+        let mut names: Vec<String> = self.spares.drain(most.min(self.spares.len())..).collect();
+        // The newest are the most likely to be in the system's memory still.
+        for (name, window) in gone.into_iter().rev() {
+            if window == longest && self.spares.len() < most {
+                self.spares.push(name);
+            } else {
+                names.push(name);
+            }
         }
         names
     }
@@ -264,7 +279,7 @@ mod tests {
             [(4096, 0), (8191, 0), (8192, 1), (12287, 1), (16384, 3), (u64::MAX, 4)]
         {
             let mut segments = list(&starts);
-            let removed = segments.obsolete(address);
+            let removed = segments.obsolete(address, 4096);
             assert_eq!(removed.len() + segments.spares.len(), gone, "{address}");
             assert_eq!(segments.settled[0].start, starts[gone], "{address}");
         }
@@ -274,10 +289,27 @@ mod tests {
     fn a_pinned_address_keeps_its_segment_until_it_is_unpinned() {
         let mut segments = list(&[4096, 8192, 12288]);
         let ticket = segments.pin(9000);
-        segments.obsolete(u64::MAX);
+        segments.obsolete(u64::MAX, 4096);
         assert_eq!(segments.settled.len(), 2);
         segments.unpin(ticket);
-        segments.obsolete(u64::MAX);
+        segments.obsolete(u64::MAX, 4096);
         assert_eq!(segments.settled.len(), 1);
+    }
+
+    #[test]
+    fn no_more_is_kept_for_recycling_than_the_log_has_taken_since() {
+        let mut segments = list(&[4096, 8192, 12288, 16384, 20480, 24576]);
+        assert_eq!(segments.obsolete(20480, 4096).len(), 2);
+        assert_eq!(segments.spares.len(), 2);
+        // A quiet interval.
+        let removed = segments.obsolete(20488, 4096);
+        assert_eq!((removed.len(), segments.spares.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_segment_that_is_not_of_the_longest_window_is_not_kept() {
+        let mut segments = list(&[4096, 8192, 12288, 20480]);
+        assert_eq!(segments.obsolete(u64::MAX, 8192).len(), 2);
+        assert_eq!(segments.spares, [names::segment(12288)]);
     }
 }

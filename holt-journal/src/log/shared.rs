@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `written` | who holds the writer | everybody |
 //! | `barrier`: address of the first change without a record, or the highest number | dropped reservations | drains, waiters |
-//! | `marker`: the log's mark | the maker | the same |
+//! | `marker`: the log's mark | the maker | the same, and verification, which keeps it still |
 //! | `settling`: files of earlier processes that may not be durable | whoever settles first, under its lock | the same |
 //!
 //! # Locks
@@ -63,7 +63,7 @@ pub(super) struct Shared<D: Disk> {
     pub(super) writer: Mutex<Writer<D>>,
     pub(super) segments: Mutex<Segments<D::File>>,
     settling: Mutex<Vec<Stretch>>,
-    marker: Mutex<Marker<D::File>>,
+    pub(super) marker: Mutex<Marker<D::File>>,
     pace: Mutex<Pace>,
 }
 

@@ -30,6 +30,9 @@ pub struct CompactReport {
 /// Tests take little, to see more than one pass.
 const PASS_BYTES: u64 = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 
+/// A data file that is longer than it should be by no more than this is left alone, in bytes.
+const SLACK: u64 = 128 << 10;
+
 impl<D: Disk> Store<D> {
     /// Moves images down into holes of the data file and gives the file's end back.
     ///
@@ -41,12 +44,41 @@ impl<D: Disk> Store<D> {
     /// As [`Store::checkpoint`]; passes that were committed stay so. [`Error::Damaged`] if an
     /// image that is to be moved is damaged: it stays where it is.
     pub fn compact(&self) -> Result<CompactReport, Error> {
+        self.compact_to(0)
+    }
+
+    /// Moves images down while the data file is over twice as long as what counts in it, and
+    /// 128 KiB more: what churn at constant size needs from time to time. Does
+    /// nothing otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::compact`].
+    pub fn tighten(&self) -> Result<CompactReport, Error> {
+        let (file, live) = {
+            let writer = self.writer()?;
+            (writer.file_units, writer.live_units())
+        };
+        if file * EXTENT_UNIT <= 2 * live * EXTENT_UNIT + SLACK {
+            let bytes = file * EXTENT_UNIT;
+            return Ok(CompactReport {
+                bytes_before: bytes,
+                bytes_after: bytes,
+                ..CompactReport::default()
+            });
+        }
+        // Below the bound, so that the next checkpoint does not reach it at once.
+        self.compact_to(live + live * 3 / 4)
+    }
+
+    /// Moves images that end beyond the unit `bound`.
+    fn compact_to(&self, bound: u64) -> Result<CompactReport, Error> {
         self.writable()?;
         let bytes_before = self.writer()?.file_units * EXTENT_UNIT;
         let mut report = CompactReport { bytes_before, ..CompactReport::default() };
         loop {
             let mut writer = self.writer()?;
-            let moved = self.compact_once(&mut writer);
+            let moved = self.compact_once(&mut writer, bound);
             self.publish_figures(&writer);
             let moved = moved?;
             report.bytes_after = writer.file_units * EXTENT_UNIT;
@@ -59,8 +91,13 @@ impl<D: Disk> Store<D> {
     }
 
     /// One pass. Every image that moves moves down, so passes come to an end.
-    fn compact_once(&self, writer: &mut Writer<D::File>) -> Result<Vec<Mapping>, Error> {
+    fn compact_once(
+        &self,
+        writer: &mut Writer<D::File>,
+        bound: u64,
+    ) -> Result<Vec<Mapping>, Error> {
         let mut from_the_end: Vec<Mapping> = self.current().mapping.values().copied().collect();
+        from_the_end.retain(|mapping| units_of(mapping).end > bound);
         from_the_end.sort_unstable_by_key(|mapping| std::cmp::Reverse(mapping.offset));
         let mut moved = Vec::new();
         if let Err(error) = self.copy_down(writer, &from_the_end, &mut moved) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | marks, and the zeros behind them | their checksums; that they name a commit of this manifest |
 //! | manifest | its checksums; that it leads to the state in memory |
+//! | marks of the log, and the zeros behind them | their checksums |
 //! | live extents | checksum, object, generation; zeros up to the unit's end |
 //! | the rest of the data file | nothing: no state leads there |
 //! | units taken and free | that no two extents overlap and nothing has leaked |
@@ -19,6 +20,8 @@ use super::writer::Writer;
 use super::{io, state::State};
 use crate::disk::Disk;
 use crate::error::{Damage, Error};
+use crate::log::mark_file;
+use crate::log::names::MARK;
 
 /// Something that a verification found.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,8 +31,8 @@ pub enum Fault {
     #[error(transparent)]
     Broken(#[from] Error),
     /// What an interrupted process leaves, or damage in a place that does not count at the
-    /// moment. The next checkpoint does away with it.
-    #[error("{file}, from byte {offset}: {what}, to be replaced by the next checkpoint")]
+    /// moment. The next checkpoint does away with it, or with a mark of the log a later segment.
+    #[error("{file}, from byte {offset}: {what}, to be replaced by later writing")]
     Residue {
         /// The file's name.
         file: String,
@@ -61,6 +64,7 @@ impl<D: Disk> Store<D> {
                 self.verify_space(&writer, &current, report);
                 self.verify_marks(&writer, &current, report);
                 self.verify_manifests(&writer, &current, report);
+                self.verify_log_marks(report);
                 current.mapping.keys().map(|&object| ObjectId(object)).collect::<Vec<_>>()
             }
             Err(error) => {
@@ -164,6 +168,18 @@ impl<D: Disk> Store<D> {
             let zeros = self.verify_zeros(offset + MARK_LEN as u64, offset + EXTENT_UNIT);
             if let Err(error) = zeros {
                 report(error.into());
+            }
+        }
+    }
+
+    fn verify_log_marks(&self, report: &mut dyn FnMut(Fault)) {
+        match mark_file::unreadable(&*self.disk) {
+            Err(error) => report(error.into()),
+            Ok(broken) => {
+                for (offset, error) in broken {
+                    let (file, what) = (MARK.to_owned(), error.to_string());
+                    report(Fault::Residue { file, offset, what });
+                }
             }
         }
     }

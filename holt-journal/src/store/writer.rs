@@ -115,6 +115,12 @@ impl<F: DiskFile> Writer<F> {
         }
     }
 
+    /// Units that the objects of the last commit take.
+    pub(super) fn live_units(&self) -> u64 {
+        let figures = self.figures();
+        figures.taken_units - figures.held_units
+    }
+
     /// Writes the images of `dirty`; `placed` gets every extent that was taken, on errors too.
     pub(super) fn write_images(
         &mut self,
@@ -341,7 +347,9 @@ impl<F: DiskFile> Writer<F> {
             return;
         }
         let end = self.extents.end();
-        let spare = if cut_exactly { 0 } else { 2 * self.step() };
+        // What may be kept ahead, as long as the file is not over twice what counts for it.
+        let room = (2 * self.live_units()).saturating_sub(end).max(*STEP_UNITS.start());
+        let spare = if cut_exactly { 0 } else { (2 * self.step()).min(room) };
         if self.file_units > end + spare && data.resize(end * EXTENT_UNIT).is_ok() {
             self.file_units = end;
         }
