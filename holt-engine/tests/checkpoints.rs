@@ -41,8 +41,9 @@ fn an_idle_database_ends_with_an_empty_log() {
     let db = open(&disk, &options);
     for round in 1..4_u64 {
         db.default_tree().put(&round.to_be_bytes(), b"value").unwrap();
-        wait_until(&db, |stats| stats.checkpoint_address == Some(stats.log_address));
-        assert!(db.stats().unwrap().checkpoints.made >= round);
+        wait_until(&db, |stats| {
+            stats.checkpoint_address == Some(stats.log_address) && stats.checkpoints.made >= round
+        });
     }
     // Nothing new is no checkpoint.
     let made = db.stats().unwrap().checkpoints.made;
@@ -174,7 +175,6 @@ fn compacting_after_deleting_most_leaves_no_holes_and_nothing_to_recycle() {
         db.default_tree().put(&key(number), &number.to_be_bytes()).unwrap();
     }
     db.checkpoint().unwrap();
-    let full = db.stats().unwrap();
     for number in (0..120_000).filter(|number| number % 10 != 0) {
         assert!(db.default_tree().delete(&key(number)).unwrap());
     }
@@ -186,7 +186,6 @@ fn compacting_after_deleting_most_leaves_no_holes_and_nothing_to_recycle() {
     assert!(left.store_bytes <= left.live_bytes + (72 << 10), "{left:?}");
     // The segment that is written and the one made ahead.
     assert!(left.log_bytes <= 2 * ((1 << 20) + 4096) + 8192, "{left:?}");
-    assert!(full.log_bytes > left.log_bytes || full.store_bytes > 4 * left.store_bytes);
     assert_eq!(contents(&db.default_tree()).unwrap(), before);
     assert!(db.verify().unwrap().faults.is_empty());
     db.close().unwrap();

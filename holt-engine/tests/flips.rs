@@ -41,9 +41,7 @@ fn newest_commit(disk: &SimDisk) -> (Vec<Range<u64>>, u64) {
         if commit.base {
             mapping.clear();
         }
-        commit.freed.iter().for_each(|object| {
-            mapping.remove(object);
-        });
+        mapping.retain(|object, _| !commit.freed.contains(object));
         mapping.extend(commit.changed.iter().map(|one| (one.object, one.offset..one.end())));
     }
     (mapping.into_values().collect(), manifest.commits.last().unwrap().log_address)
@@ -68,7 +66,7 @@ fn irrelevant(disk: &SimDisk, name: &str, log_end: u64) -> Vec<Range<u64>> {
     let start_of = |name: &String| u64::from_str_radix(name.strip_prefix("LOG-")?, 16).ok();
     let starts = disk.list().unwrap();
     if starts.iter().filter_map(start_of).any(|start| header.start < start && start <= log_start) {
-        return std::iter::once(0..len).collect();
+        return Vec::from([0..len]);
     }
     let body = SEGMENT_HEADER_LEN as u64;
     let before = body..header.file_offset(log_start.clamp(header.start, header.end()));
