@@ -142,7 +142,7 @@ fn a_tree_is_given_to_nobody_before_its_creation_is_durable() {
 }
 
 #[test]
-fn a_checkpoint_thread_that_panics_is_told_of_and_the_next_checkpoint_is_refused() {
+fn a_checkpoint_thread_that_panics_is_told_of_and_checkpoints_and_writes_are_refused() {
     let disk = SimDisk::new(2);
     let hooked = HookedDisk::new(&disk);
     let db = open(&hooked, 4096);
@@ -154,12 +154,15 @@ fn a_checkpoint_thread_that_panics_is_told_of_and_the_next_checkpoint_is_refused
     let mut number = 0_u64;
     let mut put = || {
         number += 1;
-        db.default_tree().put(&number.to_be_bytes(), &[7; 100]).unwrap();
+        db.default_tree().put(&number.to_be_bytes(), &[7; 100])
     };
-    // As many as make a checkpoint due.
-    for _ in 0..100 {
-        put();
-    }
+    // As many as make a checkpoint due, unless it has panicked before the last of them.
+    let acknowledged = (0..100).take_while(|_| match put() {
+        Ok(_) => true,
+        Err(Error::CheckpointsFail { .. }) => false,
+        Err(error) => panic!("{error}"),
+    });
+    let acknowledged = acknowledged.count() as u64;
     done.recv().expect("an automatic checkpoint is made");
     let refused = db.checkpoint();
     assert!(
@@ -174,10 +177,11 @@ fn a_checkpoint_thread_that_panics_is_told_of_and_the_next_checkpoint_is_refused
     while db.stats().unwrap().checkpoint_failure.is_none() {
         std::thread::yield_now();
     }
-    // Writes go on, and nothing of them is lost.
-    put();
-    let expected = db.default_tree().len().unwrap();
+    // The log would grow for ever, so writes are refused; what was acknowledged is there.
+    let refused = put();
+    assert!(matches!(&refused, Err(Error::CheckpointsFail { .. })), "{refused:?}");
+    assert_eq!(db.default_tree().len().unwrap(), acknowledged);
     let left = Options::new().open_on(Arc::new(disk.crash(2, CrashPattern::LoseAll))).unwrap();
-    assert_eq!(left.default_tree().len().unwrap(), expected);
+    assert_eq!(left.default_tree().len().unwrap(), acknowledged);
     assert!(db.close().is_err(), "the store cannot settle what panicked");
 }
