@@ -223,12 +223,15 @@ impl Pool {
         }
     }
 
-    /// Frees all frames and blobs of a tree. Handles of it must not be used any more:
-    /// they would find another tree's frames or none.
+    /// Frees all frames and blobs of a tree; a frame that it shares with the trash stays with
+    /// what is there. Handles of the tree must not be used any more: they would find another
+    /// tree's frames or none.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFrame`] when the tree is damaged; what was found is freed.
+    /// * [`Error::PoolFull`] when an open cut or snapshot needs a shared frame as it is and
+    ///   there is no room for a copy; nothing has changed.
+    /// * [`Error::MissingFrame`] and [`Error::Damaged`]; what was found is freed.
     pub fn free_tree(self: &Arc<Self>, closed: &Closed<'_>, root: FrameId) -> Result<(), Error> {
         self.open_tree(root)?.free(closed)
     }
