@@ -315,6 +315,8 @@ fn a_blob_under_way_is_no_part_of_a_cut() {
         tree.put(&pool.enter(), b"k", &vec![1; length], Condition::Always, sequence).unwrap();
     };
     put(5_000, 1);
+    // What was never part of a committed cut need not be told to be gone.
+    pool.cut(&pool.close_gate()).unwrap().commit();
     put(5, 2);
     let closed = pool.close_gate();
     let cut = pool.cut(&closed).unwrap();

@@ -242,3 +242,19 @@ fn no_list_sees_a_directory_twice_or_not_at_all() {
         assert_nothing_kept(&map);
     }
 }
+
+/// Both began on this thread, and between them there was a move: each ends for itself.
+#[test]
+fn an_overtaken_list_that_ends_leaves_a_younger_one_registered() {
+    let (map, _) = filled("a", 2_000);
+    let mut older = map.scan(Scan::all());
+    older.next().unwrap().unwrap();
+    map.rename_prefix(b"a", b"b", Existing::Refuse).unwrap();
+    let mut younger = map.scan(Scan::all());
+    younger.next().unwrap().unwrap();
+    drop(older);
+    map.rename_prefix(b"b", b"c", Existing::Refuse).unwrap();
+    let names = younger.by_ref().map(|entry| entry.unwrap().into_name());
+    assert_eq!(names.filter(|name| name.starts_with(b"b")).count(), 1_999);
+    assert_nothing_kept(&map);
+}

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use holt_art::{
-    Art, Cut, Entry, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan, Version,
+    Art, Condition, Cut, Entry, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan,
+    Version,
 };
 use proptest::prelude::*;
 
@@ -374,4 +375,37 @@ fn a_large_directory_moves_to_and_fro_for_ever() {
     }
     assert_eq!(map.verify(), []);
     assert_eq!(map.len(), 5_001);
+}
+
+/// A subtree that was removed and a tree that is freed may have had frames in common.
+#[test]
+fn a_tree_that_is_freed_leaves_the_trash_as_it_is() {
+    for step in [1, 3, 7] {
+        let pool = Pool::new(PoolOptions::default()).unwrap();
+        let (tree, trash) = {
+            let pass = pool.enter();
+            (pool.create_tree(&pass).unwrap(), pool.create_tree(&pass).unwrap())
+        };
+        let version = || Version::new(1).unwrap();
+        for n in 0..12_000u32 {
+            let key = format!("{:02}/{n:05}", n % 40);
+            let value = vec![b'v'; if n % 100 == 0 { 5_000 } else { 60 }];
+            tree.put(&pool.enter(), key.as_bytes(), &value, Condition::Always, version).unwrap();
+        }
+        let closed = pool.close_gate();
+        for directory in (0..40).step_by(step) {
+            let moving = pool.start_move(&closed);
+            let prefix = format!("{directory:02}/");
+            let removed = tree.remove_prefix(&moving, prefix.as_bytes(), &trash, version);
+            assert!(removed.unwrap().is_some());
+        }
+        let left = trash.len();
+        pool.free_tree(&closed, tree.root()).unwrap();
+        assert_eq!(pool.verify(&closed, &[trash.root()]), [], "every {step} is in the trash");
+        assert_eq!(trash.len(), left);
+        while trash.reclaim(closed.pass(), 16).unwrap() {}
+        assert_eq!(pool.verify(&closed, &[trash.root()]), []);
+        let stats = pool.stats();
+        assert_eq!((stats.frames, stats.blob_bytes), (1, 0));
+    }
 }

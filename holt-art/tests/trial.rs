@@ -311,3 +311,19 @@ fn a_checkpoint_beside_trials_has_the_state_at_its_cut() {
         trials.join().unwrap();
     });
 }
+
+/// Room for frames is not room for blobs.
+#[test]
+fn a_trial_without_room_for_its_blobs_can_be_taken_back() {
+    let pool = Pool::new(PoolOptions::with_bytes(48 << 20, 32 << 10)).unwrap();
+    let tree = pool.create_tree(&pool.enter()).unwrap();
+    let closed = pool.close_gate();
+    let trial = pool.trial(&closed, outlook(2, 40_000));
+    let put =
+        |key: &[u8]| tree.put(closed.pass(), key, &[1; 20_000], Condition::Always, || version(1));
+    put(b"a").unwrap();
+    assert!(matches!(put(b"b"), Err(Error::PoolFull { .. })));
+    assert!(trial.take_back());
+    drop(closed);
+    assert!(tree.is_empty());
+}

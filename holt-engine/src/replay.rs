@@ -2,6 +2,8 @@
 //!
 //! - Records are applied in the order of their addresses by the same operations that wrote them, with
 //!   a sequencer that returns the version that the record's address stands for.
+//! - What was removed by the prefix waits in the trash, as it did then. Then it was freed meanwhile;
+//!   here that is done when the room is needed.
 //! - The log holds effects. One that cannot happen, such as the removal of a key that is not there,
 //!   is damage and not skipped.
 
@@ -11,6 +13,9 @@ use holt_codec::{GRANULE, Op, Record};
 use crate::catalog::{Catalog, DEFAULT_ID, Named, check_name};
 use crate::error::Error;
 use crate::sync::Arc;
+
+/// Subtrees of the trash that are freed at a time.
+const AT_ONCE: usize = 64;
 
 /// Applies records to the trees of a database that is being opened.
 pub(crate) struct Replay<'a> {
@@ -34,21 +39,45 @@ impl<'a> Replay<'a> {
     pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
         match record {
-            Record::Op(op) => self.operation(address, op, version, true)?,
+            Record::Op(op) => {
+                self.with_room(|replay| replay.operation(address, op, version, true))?;
+            }
             Record::Batch(batch) => {
                 for (number, op) in (0..).zip(batch.ops()) {
                     let version = Version::new(version.get() + number);
                     let version = version.ok_or_else(|| beyond(address))?;
-                    self.operation(address, op?, version, false)?;
+                    let op = op?;
+                    self.with_room(|replay| replay.operation(address, op, version, false))?;
                 }
             }
-            Record::CreateTree { tree, name } => self.create(address, tree, name, version)?,
-            Record::RenameTree { tree, name } => self.rename(address, tree, name, version)?,
-            Record::DropTree { tree } => self.drop(address, tree, version)?,
+            Record::CreateTree { tree, name } => {
+                self.with_room(|replay| replay.create(address, tree, name, version))?;
+            }
+            Record::RenameTree { tree, name } => {
+                self.with_room(|replay| replay.rename(address, tree, name, version))?;
+            }
+            Record::DropTree { tree } => {
+                self.with_room(|replay| replay.drop(address, tree, version))?;
+            }
             Record::Skip { .. } | Record::CleanEnd => {}
             _ => return Err(Error::UnknownRecord { address }),
         }
         Ok(())
+    }
+
+    /// Does something that changes nothing when the pool is full; then once more, with all room
+    /// that the trash gives.
+    fn with_room(
+        &mut self,
+        mut change: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match change(self) {
+            Err(Error::Tree(holt_art::Error::PoolFull { .. })) => {
+                while self.catalog.trash().reclaim(&self.pool.enter(), AT_ONCE)? {}
+                change(self)
+            }
+            done => done,
+        }
     }
 
     /// Applies one operation on keys. One that stands alone was written because it had an effect;
@@ -122,8 +151,12 @@ impl<'a> Replay<'a> {
         }
         let pass = self.pool.enter();
         let tree = self.pool.create_tree(&pass)?;
-        self.catalog.insert(&pass, name, id, &tree, || version)?;
+        let inserted = self.catalog.insert(&pass, name, id, &tree, || version);
         drop(pass);
+        if let Err(error) = inserted {
+            self.pool.free_tree(&self.pool.close_gate(), tree.root())?;
+            return Err(error);
+        }
         self.catalog.announce(name, id, tree, 0);
         Ok(())
     }

@@ -34,8 +34,12 @@ fn reclaimed(db: &Db<SimDisk>) {
 
 /// That the database has this now, and after a kill, and that it is sound in both.
 fn check(disk: &SimDisk, db: &Db<SimDisk>, expected: &Model) {
+    check_with(&Options::new(), disk, db, expected);
+}
+
+fn check_with(options: &Options, disk: &SimDisk, db: &Db<SimDisk>, expected: &Model) {
     db.sync().unwrap();
-    let left = Options::new().open_on(Arc::new(disk.kill())).unwrap();
+    let left = options.open_on(Arc::new(disk.kill())).unwrap();
     for db in [db, &left] {
         assert!(contents(&db.default_tree()).unwrap() == *expected);
         assert_eq!(db.default_tree().len().unwrap(), expected.len() as u64);
@@ -274,4 +278,33 @@ fn prefixes_of_a_database_in_memory_are_reclaimed_too() {
     }
     assert!(db.stats().unwrap().frames <= 4, "{:?}", db.stats());
     assert!(db.verify().unwrap().faults.is_empty());
+}
+
+/// What is replayed needs no more memory than what was done, and there the trash was emptied
+/// meanwhile.
+#[test]
+fn a_replay_has_room_where_the_first_run_had() {
+    let disk = SimDisk::new(8);
+    let mut options = Options::new();
+    options.memory_bytes(6 << 20).checkpoint_bytes(0);
+    let db = options.open_on(Arc::new(disk.clone())).unwrap();
+    let tree = db.default_tree();
+    let mut model = Model::new();
+    for round in 0..6 {
+        match round % 3 {
+            0 => assert_eq!(tree.delete_prefix(b"new/").unwrap(), round > 0),
+            1 => {
+                db.atomic(|batch| batch.delete_prefix(&tree, b"new/")).unwrap();
+            }
+            _ => drop(tree.rename_prefix_replacing(b"new/", b"old/").unwrap()),
+        }
+        tree.delete_prefix(b"old/").unwrap();
+        reclaimed(&db);
+        model = fill(&tree, "new/", 20_000);
+        let other = db.create_tree("other").unwrap();
+        fill(&other, "new/", 4_000);
+        db.drop_tree("other").unwrap();
+        reclaimed(&db);
+    }
+    check_with(&options, &disk, &db, &model);
 }

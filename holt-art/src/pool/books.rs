@@ -19,6 +19,9 @@ pub(crate) struct Books {
     pub(crate) kept: Kept,
     /// Objects freed and the epoch in which that happened, until a cut that knows is committed.
     pub(crate) gone: Vec<(u64, u64)>,
+    /// Whether an object may be part of a committed cut or become that: one was loaded, or a
+    /// cut has been taken. Until then nobody asks for what is gone.
+    pub(crate) stored: bool,
     /// The epoch of the cut that is open, if one is.
     pub(crate) cut: Option<u64>,
     /// The trial that is open, if one is that can be taken back.
@@ -35,6 +38,7 @@ impl Books {
             next_frame: 1,
             kept: Kept::default(),
             gone: Vec::new(),
+            stored: false,
             cut: None,
             trial: None,
         }
@@ -53,6 +57,13 @@ impl Books {
     pub(crate) fn give_slot(&mut self, slot: u32) {
         debug_assert!(slot != 0 && slot < self.next_slot && !self.free_slots.contains(&slot));
         self.free_slots.push(slot);
+    }
+
+    /// Notes an object that is freed in `epoch`.
+    pub(crate) fn note_gone(&mut self, object: u64, epoch: u64) {
+        if self.stored {
+            self.gone.push((object, epoch));
+        }
     }
 
     /// Takes the lowest free frame number; `None` when the table is full.

@@ -38,6 +38,7 @@ impl Pool {
         }
         let epoch = self.pins.advance();
         books.cut = Some(epoch);
+        books.stored = true;
         self.add_pin(&mut books, epoch, Some(self.pins.committed()));
         drop(books);
         Ok(Cut { pool: Arc::clone(self), epoch, committed: false })
@@ -165,5 +166,57 @@ fn copy(view: View<'_>, out: &mut Vec<u8>) {
     out.reserve(used * 8);
     for at in 0..used {
         out.extend_from_slice(&view.word(at).to_le_bytes());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{Art, PoolOptions};
+
+    fn gone(map: &Art) -> usize {
+        lock(&map.tree().pool().books).gone.len()
+    }
+
+    fn change(map: &Art) {
+        for length in [5_000, 6_000, 10] {
+            map.put(b"k", &vec![1; length]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_noted_for_cuts_alone() {
+        let map = Art::new().unwrap();
+        for _ in 0..10 {
+            change(&map);
+        }
+        assert_eq!(gone(&map), 0, "nobody ever asks");
+        let pool = map.tree().pool();
+        let take = || pool.cut(&pool.close_gate()).unwrap();
+        // A blob of the first cut, freed while that is open, is gone for the second.
+        map.put(b"k", &[1; 5_000]).unwrap();
+        let first = take();
+        let blob = *first.dirty().last().unwrap();
+        change(&map);
+        first.commit();
+        let second = take();
+        assert!(second.freed().contains(&blob));
+        second.commit();
+        assert_eq!(gone(&map), 0);
+    }
+
+    #[test]
+    fn what_was_loaded_is_gone_for_the_first_cut() {
+        let map = Art::new().unwrap();
+        map.put(b"k", &[1; 5_000]).unwrap();
+        let cut = map.tree().pool().cut(&map.tree().pool().close_gate()).unwrap();
+        for kind in [0, BLOB_OBJECT] {
+            let pool = Pool::new(PoolOptions::default()).unwrap();
+            let mut image = Vec::new();
+            let object = cut.dirty().into_iter().find(|object| *object >= kind).unwrap();
+            cut.image(object, &mut image).unwrap();
+            pool.load(object, &image).unwrap();
+            assert!(lock(&pool.books).stored, "object {object:#x}");
+        }
     }
 }

@@ -160,7 +160,7 @@ impl<'p> Latched<'p> {
         if !kept {
             books.give_slot(image.slot);
         }
-        books.gone.push((u64::from(image.number), image.until));
+        books.note_gone(u64::from(image.number), image.until);
         books.give_frame(image.number);
     }
 }

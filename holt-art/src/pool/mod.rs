@@ -223,12 +223,15 @@ impl Pool {
         }
     }
 
-    /// Frees all frames and blobs of a tree. Handles of it must not be used any more:
-    /// they would find another tree's frames or none.
+    /// Frees all frames and blobs of a tree; a frame that it shares with the trash stays with
+    /// what is there. Handles of the tree must not be used any more: they would find another
+    /// tree's frames or none.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFrame`] when the tree is damaged; what was found is freed.
+    /// * [`Error::PoolFull`] when an open cut or snapshot needs a shared frame as it is and
+    ///   there is no room for a copy; nothing has changed.
+    /// * [`Error::MissingFrame`] and [`Error::Damaged`]; what was found is freed.
     pub fn free_tree(self: &Arc<Self>, closed: &Closed<'_>, root: FrameId) -> Result<(), Error> {
         self.open_tree(root)?.free(closed)
     }
@@ -243,7 +246,9 @@ impl Pool {
         if let Some(number) = object.checked_sub(BLOB_OBJECT) {
             let number = u32::try_from(number)
                 .map_err(|_| Error::Image { object, what: "no such object number".into() })?;
-            return self.blobs.load(number, image, 0);
+            self.blobs.load(number, image, 0)?;
+            lock(&self.books).stored = true;
+            return Ok(());
         }
         let damaged = |what: String| Error::Image { object, what };
         if !image.len().is_multiple_of(8) || image.is_empty() || image.len() > Self::FRAME_BYTES {
@@ -271,6 +276,7 @@ impl Pool {
         let claimed = checked.and_then(|()| {
             let mut books = lock(&self.books);
             let claimed = books.claim_frame(number);
+            books.stored |= claimed;
             claimed.then_some(()).ok_or_else(|| "its number is taken or out of range".into())
         });
         if let Err(what) = claimed {
@@ -405,7 +411,7 @@ impl Pool {
         if since != blobs::UNBORN {
             let until = self.epoch();
             let mut books = lock(&self.books);
-            books.gone.push((BLOB_OBJECT | u64::from(number), until));
+            books.note_gone(BLOB_OBJECT | u64::from(number), until);
             if books.kept.keep(Item { number, slot: 0, since, until }) {
                 return;
             }

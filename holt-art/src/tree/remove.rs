@@ -1,18 +1,22 @@
 //! Removing records, and freeing whole trees.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Tree;
 use super::merge::calls_for_merge;
 use super::outcome::{Condition, Removed, Version};
 use super::path::{LatchedPath, PATIENCE, Step};
+use super::run::entry_targets;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::check::check;
 use crate::frame::copy::entries;
+use crate::frame::graft::give_subtree;
 use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
 use crate::frame::remove::{give_chain, remove_branch};
 use crate::frame::walk::End;
-use crate::frame::{Loc, Ref};
+use crate::frame::{Entry, Loc, Ref, Target};
 use crate::pool::Latched;
 use crate::pool::gate::{Closed, Pass};
 
@@ -192,25 +196,63 @@ impl Tree {
         self.remove_entry(Key::new(key), Condition::Always, sequence, true)
     }
 
-    /// Frees all frames and blobs of the tree.
+    /// Frees all entries and blobs of the tree, and every frame in which nothing else is: after
+    /// an operation on a prefix a frame may also hold what is in the trash.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolFull`] when a pin needs such a frame and there is no room for a copy;
+    /// nothing has changed. [`Error::Damaged`]; what was found is freed.
     pub(crate) fn free(&self, _closed: &Closed<'_>) -> Result<(), Error> {
-        let mut pending = vec![self.root];
+        let mut owned: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        let mut pending = vec![Target { frame: self.root, entry: 0 }];
         let mut result = Ok(());
-        while let Some(number) = pending.pop() {
+        while let Some(Target { frame: number, entry }) = pending.pop() {
+            let entry = usize::from(entry);
+            if !owned.entry(number).or_default().insert(entry) {
+                continue;
+            }
             let Some(frame) = self.pool.latch_now(number) else {
-                // A frame with several entries is met several times.
+                result = Err(Error::MissingFrame { frame: number });
                 continue;
             };
-            match check(frame.view(), number) {
-                Ok(outside) => {
-                    pending.extend(outside.crossings.iter().map(|target| target.frame));
-                    for (blob, _) in outside.blobs {
-                        self.pool.free_blob(blob);
-                    }
-                }
-                Err(_) => result = Err(Error::Damaged { frame: number }),
+            let sound = check(frame.view(), number).is_ok();
+            if sound && frame.view().entry(entry).occupied {
+                pending.extend(entry_targets(frame.view(), entry));
+            } else {
+                result = Err(Error::Damaged { frame: number });
             }
-            frame.free();
+        }
+        let others = |frame: &Latched<'_>| {
+            entries(frame.view()).any(|(index, _)| !owned[&frame.number()].contains(&index))
+        };
+        for &number in owned.keys() {
+            if let Some(mut frame) = self.pool.latch_now(number).filter(others) {
+                frame.writable()?;
+            }
+        }
+        for (&number, own) in &owned {
+            let Some(mut frame) = self.pool.latch_now(number) else { continue };
+            let mut blobs = Vec::new();
+            if !others(&frame) {
+                blobs.extend(check(frame.view(), number).into_iter().flat_map(|found| found.blobs));
+                frame.free();
+            } else if check(frame.view(), number).is_ok() {
+                frame.writable()?;
+                for &entry in own {
+                    let Entry { root, occupied, .. } = frame.view().entry(entry);
+                    if !occupied {
+                        continue;
+                    }
+                    let mut edit = frame.edit(entry);
+                    if !root.is_null() {
+                        give_subtree(&mut edit, root, &mut |blob| blobs.push((blob, 0)));
+                    }
+                    edit.set_ref(Loc::entry(entry), Ref::NULL);
+                    edit.vacate();
+                }
+            }
+            blobs.into_iter().for_each(|(blob, _)| self.pool.free_blob(blob));
         }
         result
     }
