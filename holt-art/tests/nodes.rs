@@ -1,13 +1,11 @@
-//! Nodes at every size and with every length of prefix, and random bytes as a program of
-//! operations on a tree, cuts among them.
+//! Nodes at every size and with every length of prefix.
 
 #[path = "support/random.rs"]
 mod random;
 
 use std::collections::BTreeMap;
 
-use holt_art::{Condition, Cut, Entry, Pool, PoolOptions, Put, Removed, Scan, Tree, Version};
-use proptest::prelude::*;
+use holt_art::{Condition, Entry, Pool, PoolOptions, Put, Removed, Scan, Tree, Version};
 use random::Random;
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
@@ -173,139 +171,5 @@ fn prefixes_part_and_join_at_every_byte() {
         }
         pair.check();
         assert_eq!(pair.tree.pool().stats().frames, 1);
-    }
-}
-
-/// Takes bytes from the front of a program; zeros when it is over.
-struct Program<'a>(&'a [u8]);
-
-impl Program<'_> {
-    fn byte(&mut self) -> u8 {
-        match self.0.split_first() {
-            Some((&first, rest)) => {
-                self.0 = rest;
-                first
-            }
-            None => 0,
-        }
-    }
-
-    /// A key: a few pieces, each of one byte, of a repeated byte, or of a name.
-    fn key(&mut self) -> Vec<u8> {
-        let mut key = Vec::new();
-        for _ in 0..self.byte() % 4 {
-            let (kind, byte) = (self.byte(), self.byte());
-            match kind % 8 {
-                0..=3 => key.push(byte),
-                4 => key.extend_from_slice(format!("dir-{}/", byte % 6).as_bytes()),
-                5 => key.resize(key.len() + usize::from(byte), b'r'),
-                6 => key.resize(key.len() + usize::from(byte % 8) * 125 + 244, b'R'),
-                _ => key.resize(key.len() + usize::from(byte % 4) * 3_000, b'L'),
-            }
-        }
-        key
-    }
-
-    fn value(&mut self) -> Vec<u8> {
-        let (kind, byte) = (self.byte(), self.byte());
-        let length = match kind % 8 {
-            0..=4 => usize::from(byte % 24),
-            5 => usize::from(byte) + 200,
-            6 => usize::from(byte) * 16,
-            _ => usize::from(byte) * 130,
-        };
-        vec![byte; length]
-    }
-}
-
-/// Runs a program. What a store would hold of the committed cuts is folded on the way and
-/// has to be the tree of the last one.
-fn interpret(program: &[u8]) {
-    let mut program = Program(program);
-    let mut pair = Pair::new();
-    let mut store: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    let mut open: Option<(Cut, Model)> = None;
-    while !program.0.is_empty() {
-        match program.byte() % 16 {
-            0..=6 => {
-                let (key, value) = (program.key(), program.value());
-                pair.put(&key, &value);
-            }
-            7..=9 => {
-                let key = program.key();
-                pair.remove(&key);
-            }
-            10 => {
-                let key = program.key();
-                pair.get(&key);
-            }
-            11 => {
-                // Removes what comes first at or after a key, so that removals hit.
-                let key = program.key();
-                let first = pair.model.range(key..).next().map(|(key, _)| key.clone());
-                if let Some(key) = first {
-                    pair.remove(&key);
-                }
-            }
-            12 => {
-                // A directory full of neighbours.
-                let (key, count, length) = (program.key(), program.byte(), program.byte());
-                for n in 0..u32::from(count) * 2 {
-                    let key = [&key[..], &n.wrapping_mul(0x9E37_79B1).to_be_bytes()].concat();
-                    pair.put(&key, &vec![7; usize::from(length)]);
-                }
-            }
-            13 => {
-                // A prefix with everything below it.
-                let key = program.key();
-                let below: Vec<Vec<u8>> = pair
-                    .model
-                    .range(key.clone()..)
-                    .map(|(key, _)| key.clone())
-                    .take_while(|other| other.starts_with(&key))
-                    .collect();
-                below.iter().for_each(|key| pair.remove(key));
-            }
-            14 => {
-                if open.is_none() {
-                    let closed = pair.tree.pool().close_gate();
-                    let cut = pair.tree.pool().cut(&closed).unwrap();
-                    drop(closed);
-                    open = Some((cut, pair.model.clone()));
-                }
-            }
-            _ => {
-                if let Some((cut, model)) = open.take()
-                    && program.byte() % 4 != 0
-                {
-                    for object in cut.dirty() {
-                        let mut image = Vec::new();
-                        cut.image(object, &mut image).unwrap();
-                        store.insert(object, image);
-                    }
-                    for object in cut.freed() {
-                        store.remove(&object);
-                    }
-                    cut.commit();
-                    let pool = Pool::new(PoolOptions::with_bytes(256 << 20, 256 << 20)).unwrap();
-                    for (&object, image) in &store {
-                        pool.load(object, image).unwrap();
-                    }
-                    check(&pool.open_tree(pair.tree.root()).unwrap(), &model);
-                }
-            }
-        }
-    }
-    pair.check();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_bytes_are_a_program_that_the_tree_runs_like_a_map(
-        program in prop::collection::vec(any::<u8>(), 0..1_500)
-    ) {
-        interpret(&program);
     }
 }

@@ -1,15 +1,15 @@
 //! Renaming and removing whole prefixes, against `BTreeMap`, every invariant checked along
 //! the way.
 
-use std::collections::BTreeMap;
+#[path = "support/model.rs"]
+mod model;
 
 use holt_art::{
     Art, Condition, Cut, Entry, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan,
     Version,
 };
+use model::{Model, below, rename};
 use proptest::prelude::*;
-
-type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -71,49 +71,6 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..20).prop_map(Op::Reclaim),
         2 => name().prop_map(Op::IsEmpty),
     ]
-}
-
-fn below(model: &Model, prefix: &[u8]) -> Vec<Vec<u8>> {
-    let from = model.range(prefix.to_vec()..);
-    from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect()
-}
-
-/// What a rename must come to, applied to the model.
-fn rename(model: &mut Model, from: &[u8], to: &[u8], existing: Existing) -> Result<bool, Error> {
-    if from.is_empty() || to.is_empty() {
-        return Err(Error::EmptyPrefix);
-    }
-    if let Some(long) = [from, to].into_iter().find(|prefix| prefix.len() > MAX_KEY) {
-        return Err(Error::KeyTooLong { length: long.len() });
-    }
-    let moved = below(model, from);
-    if moved.is_empty() {
-        return Err(Error::PrefixMissing);
-    }
-    if from == to {
-        return Ok(false);
-    }
-    if to.starts_with(from) {
-        return Err(Error::PrefixInside);
-    }
-    let longest = moved.iter().map(Vec::len).max().expect("there is one") - from.len() + to.len();
-    if longest > MAX_KEY {
-        return Err(Error::KeyTooLong { length: longest });
-    }
-    let in_the_way: Vec<_> =
-        below(model, to).into_iter().filter(|key| !key.starts_with(from)).collect();
-    if !in_the_way.is_empty() && existing == Existing::Refuse {
-        return Err(Error::PrefixOccupied);
-    }
-    let records: Vec<_> =
-        moved.iter().map(|key| (key.clone(), model.remove(key).expect("it is there"))).collect();
-    for key in in_the_way {
-        model.remove(&key);
-    }
-    for (key, record) in records {
-        model.insert([to, &key[from.len()..]].concat(), record);
-    }
-    Ok(true)
 }
 
 fn is_full<T>(result: &Result<T, Error>) -> bool {

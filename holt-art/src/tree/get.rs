@@ -312,11 +312,12 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Art;
+    use crate::{Art, PoolOptions};
 
     #[test]
     fn a_latched_read_finds_what_an_optimistic_one_does() {
-        let map = Art::new().unwrap();
+        // Small, so that a memory checker has the address space.
+        let map = Art::with_options(PoolOptions::with_bytes(64 << 20, 64 << 20)).unwrap();
         let key = |n: u32| format!("d{}/sub-{}/{n:05}", n % 7, n % 31).into_bytes();
         for n in 0..6_000 {
             let length = if n % 97 == 0 { 9_000 } else { n as usize % 400 };

@@ -51,7 +51,9 @@ fn key(n: u32) -> Vec<u8> {
 }
 
 fn loaded() -> std::sync::Arc<Art> {
-    let map = std::sync::Arc::new(Art::new().unwrap());
+    // Small, so that a memory checker has the address space.
+    let options = crate::PoolOptions::with_bytes(64 << 20, 64 << 20);
+    let map = std::sync::Arc::new(Art::with_options(options).unwrap());
     for n in 0..8_000 {
         map.put(&key(n), &[b'v'; 40]).unwrap();
     }

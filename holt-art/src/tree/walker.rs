@@ -465,7 +465,7 @@ impl<'p, 's> Walker<'p, 's> {
             return Ok(false);
         }
         let Some(end) = self.group_end() else { return Ok(false) };
-        self.group(end)?;
+        self.whole_group(end)?;
         Ok(true)
     }
 
@@ -484,13 +484,7 @@ impl<'p, 's> Walker<'p, 's> {
         if self.rolls
             && let Some(end) = self.group_end()
         {
-            self.group(end)?;
-            // All of the group's nodes are done.
-            while self.levels.last().is_some_and(|level| level.name >= end) {
-                self.levels.pop();
-                self.leave()?;
-            }
-            return Ok(());
+            return self.whole_group(end);
         }
         self.path.resize(length);
         self.record(item)
@@ -516,6 +510,17 @@ impl<'p, 's> Walker<'p, 's> {
         if full { Err(Stop::Full) } else { Ok(()) }
     }
 
+    /// Adds a group and leaves all nodes of it. A node on the edge of the range is entered
+    /// before one of its children tells that the group is one to add.
+    fn whole_group(&mut self, end: usize) -> Result<(), Stop> {
+        self.group(end)?;
+        while self.levels.last().is_some_and(|level| level.name >= end) {
+            self.levels.pop();
+            self.leave()?;
+        }
+        Ok(())
+    }
+
     /// Adds the group whose name is the first `end` bytes of the path, if it is one to be
     /// shown.
     fn group(&mut self, end: usize) -> Result<(), Stop> {
@@ -531,11 +536,11 @@ impl<'p, 's> Walker<'p, 's> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Art, Condition, Removed, Version};
+    use crate::{Art, Condition, PoolOptions, Removed, Version};
 
     /// A tree of many frames, with values in frames and outside them.
     fn large() -> Art {
-        let map = Art::new().unwrap();
+        let map = Art::with_options(PoolOptions::with_bytes(64 << 20, 64 << 20)).unwrap();
         for n in 0..6_000u32 {
             let key = format!("d{}/sub-{}/{:05}", n % 7, n % 31, n.wrapping_mul(7_919) % 6_000);
             let length = if n % 97 == 0 { 9_000 } else { n as usize % 150 };

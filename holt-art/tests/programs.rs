@@ -1,0 +1,97 @@
+//! Random bytes as programs of operations on a tree, run beside a `BTreeMap`, as the fuzz target
+//! `fuzz/fuzz_targets/tree.rs` runs them, and what such programs found.
+
+#[path = "support/bytes.rs"]
+mod bytes;
+#[path = "support/change.rs"]
+mod change;
+#[path = "support/list.rs"]
+mod list;
+#[path = "support/model.rs"]
+mod model;
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/random.rs"]
+mod random;
+
+use std::ops::Bound;
+
+use holt_art::{Art, Entry, PoolOptions, Put, Scan};
+use list::{Keys, List};
+use model::Model;
+use proptest::prelude::*;
+use random::Random;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_a_program_that_the_tree_runs_like_a_map(
+        program in prop::collection::vec(any::<u8>(), 0..1_500)
+    ) {
+        program::run(&program);
+    }
+}
+
+/// The node of a group lies on the edge of the range, and only a child of it is certain to be
+/// inside; the group was given for this child and again for the next one.
+#[test]
+fn a_group_at_the_end_of_a_range_is_given_once() {
+    let map = Art::with_options(PoolOptions::with_bytes(1 << 20, 1 << 20)).unwrap();
+    for key in ["//", "/ba"] {
+        map.put(key.as_bytes(), b"").unwrap();
+    }
+    let scan = Scan::range(..b"/bb".as_slice()).delimiter(b"/");
+    let list: Vec<Entry> = map.scan(scan).map(Result::unwrap).collect();
+    assert_eq!(list, [Entry::Group { name: b"/".to_vec() }]);
+}
+
+/// A key of up to four bytes, three different ones.
+fn short(random: &mut Random) -> Vec<u8> {
+    (0..random.below(5)).map(|_| b"a/b"[random.below(3) as usize]).collect()
+}
+
+fn bound(random: &mut Random) -> Bound<Vec<u8>> {
+    match random.below(3) {
+        0 => Bound::Included(short(random)),
+        1 => Bound::Excluded(short(random)),
+        _ => Bound::Unbounded,
+    }
+}
+
+/// Few short keys, so that bounds, groups and names to start after meet in every way.
+#[test]
+fn lists_of_few_short_keys_are_those_of_the_map() {
+    let seed = 4_100;
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    let mut groups = 0;
+    for _ in 0..600 {
+        let map = Art::with_options(PoolOptions::with_bytes(1 << 20, 1 << 20)).unwrap();
+        let mut model = Model::new();
+        for _ in 0..=random.below(12) {
+            let (key, value) = (short(&mut random), short(&mut random));
+            let Ok(Put::Inserted(version) | Put::Replaced(version)) = map.put(&key, &value) else {
+                panic!("there is room for it");
+            };
+            model.insert(key, (value, version));
+        }
+        for _ in 0..60 {
+            let list = List {
+                keys: match random.below(3) {
+                    0 => Keys::Prefix(short(&mut random)),
+                    _ => Keys::Range(bound(&mut random), bound(&mut random)),
+                },
+                delimiter: [&b""[..], b"/", b"b", b"/a"][random.below(4) as usize].to_vec(),
+                after: (random.below(2) == 0).then(|| short(&mut random)),
+                reverse: random.below(2) == 0,
+                keys_only: random.below(2) == 0,
+                limit: if random.below(4) == 0 { random.below(5) } else { u64::MAX },
+            };
+            let got: Vec<Entry> = map.scan(list.scan()).map(Result::unwrap).collect();
+            groups += got.iter().filter(|line| matches!(line, Entry::Group { .. })).count();
+            assert_eq!(got, list.lines(&model), "{list:?} of {:?}", model.keys());
+        }
+    }
+    assert!(groups > 1_000, "only {groups} groups");
+}
