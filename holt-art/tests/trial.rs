@@ -315,7 +315,7 @@ fn a_checkpoint_beside_trials_has_the_state_at_its_cut() {
 /// Room for frames is not room for blobs.
 #[test]
 fn a_trial_without_room_for_its_blobs_can_be_taken_back() {
-    let pool = Pool::new(PoolOptions::with_bytes(48 << 20, 32 << 10)).unwrap();
+    let pool = Pool::new(PoolOptions::with_bytes(512 << 20, 32 << 10)).unwrap();
     let tree = pool.create_tree(&pool.enter()).unwrap();
     let closed = pool.close_gate();
     let trial = pool.trial(&closed, outlook(2, 40_000));
