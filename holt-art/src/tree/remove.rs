@@ -197,7 +197,7 @@ impl Tree {
         let mut pending = vec![self.root];
         let mut result = Ok(());
         while let Some(number) = pending.pop() {
-            let Some(frame) = self.pool.latch_now(number) else {
+            let Some(frame) = self.pool.latch_fetched(number)? else {
                 // A frame with several entries is met several times.
                 continue;
             };
