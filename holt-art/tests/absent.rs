@@ -219,7 +219,7 @@ fn a_tree_of_ten_times_the_budget_is_what_a_map_is() {
             0..40 => world.get(&key(n)),
             40..60 => world.put(&key(n), &value(n, round)),
             60..75 => world.remove(&key(n)),
-            75..80 => world.list(&key(n)[..8], n % 2 == 0),
+            75..80 => world.list(&key(n)[..8], n.is_multiple_of(2)),
             80 => {
                 let prefix = &key(n)[..4];
                 let count = world.model.keys().filter(|key| key.starts_with(prefix)).count();
