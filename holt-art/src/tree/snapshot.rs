@@ -13,7 +13,7 @@ use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
 use crate::frame::under::{Reach, walk_under};
 use crate::frame::walk::{End, walk};
-use crate::frame::{Loc, Ref, Target};
+use crate::frame::{Loc, Ref};
 use crate::pool::{FrameId, Snapshot};
 
 /// One tree of a [`Snapshot`], which it holds open. Cheap to clone.
@@ -149,22 +149,22 @@ impl SnapshotTree {
     ///
     /// As [`Tree::get`](super::Tree::get).
     pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
-        self.snapshot.pool().fetching(|| self.count_once(prefix))
-    }
-
-    fn count_once(&self, prefix: &[u8]) -> Result<u64, Error> {
-        let Some((frame, root)) = self.under(prefix)? else { return Ok(0) };
-        let past = self.snapshot.past();
+        let pool = self.snapshot.pool();
+        let Some((frame, root)) = pool.fetching(|| self.under(prefix))? else { return Ok(0) };
         let mut count = 0;
-        let mut pending = vec![(frame, root)];
-        while let Some((frame, root)) = pending.pop() {
-            let view = past.frame(frame)?;
-            let found = tally(view, root).ok_or(Error::Damaged { frame })?;
-            count += found.keys;
-            for Target { frame, entry } in found.crossings {
+        let mut pending = vec![(frame, Some(root), 0)];
+        while let Some((frame, root, entry)) = pending.pop() {
+            // The past does not change, so each frame is looked at by itself: all of them need
+            // not be in memory together.
+            let found = pool.fetching(|| {
+                let past = self.snapshot.past();
                 let view = past.frame(frame)?;
-                pending.push((frame, view.entry(usize::from(entry)).root));
-            }
+                let root = root.unwrap_or_else(|| view.entry(entry).root);
+                tally(view, root).ok_or(Error::Damaged { frame })
+            })?;
+            count += found.keys;
+            let below = found.crossings.iter();
+            pending.extend(below.map(|at| (at.frame, None, usize::from(at.entry))));
         }
         Ok(count)
     }
