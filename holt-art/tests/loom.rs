@@ -687,7 +687,9 @@ impl Evicted {
             assert_ne!(found, Found::Nowhere, "the frame is lost");
             return None;
         }
-        self.frames.read()
+        let slot = &self.frames.slots[seen.slot() as usize];
+        let words = (slot[0].load(Ordering::Relaxed), slot[1].load(Ordering::Relaxed));
+        self.frames.latch().validate(seen).then_some(words)
     }
 }
 
