@@ -26,6 +26,7 @@
 //! * **gate**: every mutation is inside it; closing it gives a moment without mutations.
 //! * **cut**: the state at such a moment, kept by copy-on-write for a checkpoint.
 //! * **snapshot**: the same for whoever wants to read it.
+//! * **source**: where frames that are not in memory, the **absent** ones, are read from.
 //! * **move**: a change of several places that readers see as one, such as the renaming of a
 //!   prefix, whose subtree is hung elsewhere as it is.
 //! * **sequencer**: the caller's function that gives a mutation its place in an order,
@@ -80,8 +81,8 @@ pub use error::Error;
 pub use map::Art;
 #[cfg(not(loom))]
 pub use pool::{
-    Cut, FrameId, Moving, Outlook, Pool, PoolOptions, PoolStats, Snapshot, Trial, gate::Closed,
-    gate::Pass,
+    Cut, FrameId, FrameSource, Moving, Outlook, Pool, PoolOptions, PoolStats, Snapshot,
+    SourceError, Trial, gate::Closed, gate::Pass,
 };
 #[cfg(not(loom))]
 pub use tree::{

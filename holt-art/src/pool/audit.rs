@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Pool;
 use super::blobs::BLOB_OBJECT;
+use super::clock::Clock;
 use super::gate::Closed;
 use super::latch::NO_SLOT;
-use crate::sync::lock;
+use crate::sync::{Ordering, lock};
 
 impl Pool {
     /// Checks that every slot is the live one of a frame, an image kept for a pin, or free;
@@ -22,14 +23,25 @@ impl Pool {
         blobs: &BTreeMap<u32, usize>,
         fault: &mut impl FnMut(u64, String),
     ) {
+        // Nothing comes or goes meanwhile.
+        let _quiet = self.clock.as_deref().map(Clock::quiet);
+        let mut changed: BTreeMap<u64, usize> = BTreeMap::new();
         let books = lock(&self.books);
         let mut owners: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for number in 1..books.frame_limit() {
-            let latch = self.latch(number).expect("below the limit");
             // Nobody who mutates holds a latch under the closed gate; a reader may.
-            let slot = latch.slot();
-            if (slot == NO_SLOT) != books.is_free(number) {
+            let (slot, absent) = self.place_of(number);
+            // Acquire: what the last writer of the frame stored there.
+            let since = self.epoch_of(number).load(Ordering::Acquire);
+            if slot != NO_SLOT && since > self.pins.committed() {
+                *changed.entry(since).or_default() += 1;
+            }
+            if (slot == NO_SLOT && !absent) != books.is_free(number) || (slot != NO_SLOT && absent)
+            {
                 fault(u64::from(number), format!("its number is in slot {slot} and in the books"));
+            }
+            if absent && !frames.contains(&number) {
+                fault(u64::from(number), "it is absent and cannot be reached".into());
             }
             if slot != NO_SLOT {
                 owners.entry(slot).or_default().push(format!("frame {number}"));
@@ -52,6 +64,9 @@ impl Pool {
         }
         for (slot, who) in owners {
             fault(0, format!("slot {slot} was never given out and belongs to {who:?}"));
+        }
+        if self.clock.is_some() && books.changed.counts() != changed {
+            fault(0, format!("{changed:?} have changed, and {:?} are counted", books.changed));
         }
         if let Err(what) = books.kept.check() {
             fault(0, what);

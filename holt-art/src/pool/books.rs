@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::clock::Changed;
 use super::kept::Kept;
 use super::trial::TrialBooks;
 
@@ -12,6 +13,8 @@ pub(crate) struct Books {
     /// Smallest slot that has never been used; slot 0 is not given out.
     next_slot: u32,
     slots: u32,
+    /// One more than the largest frame number there can be.
+    frames: u32,
     free_frames: BTreeSet<u32>,
     /// Smallest frame number that has never been used; 0 is not given out.
     next_frame: u32,
@@ -26,14 +29,17 @@ pub(crate) struct Books {
     pub(crate) cut: Option<u64>,
     /// The trial that is open, if one is that can be taken back.
     pub(crate) trial: Option<TrialBooks>,
+    /// Frames that have changed since the last committed cut; counted with a source only.
+    pub(crate) changed: Changed,
 }
 
 impl Books {
-    pub(crate) fn new(slots: u32) -> Self {
+    pub(crate) fn new(slots: u32, frames: u32) -> Self {
         Self {
             free_slots: Vec::new(),
             next_slot: 1,
             slots,
+            frames,
             free_frames: BTreeSet::new(),
             next_frame: 1,
             kept: Kept::default(),
@@ -41,6 +47,7 @@ impl Books {
             stored: false,
             cut: None,
             trial: None,
+            changed: Changed::default(),
         }
     }
 
@@ -69,7 +76,7 @@ impl Books {
     /// Takes the lowest free frame number; `None` when the table is full.
     pub(crate) fn take_frame(&mut self) -> Option<u32> {
         self.free_frames.pop_first().or_else(|| {
-            (self.next_frame < self.slots).then(|| {
+            (self.next_frame < self.frames).then(|| {
                 self.next_frame += 1;
                 self.next_frame - 1
             })
@@ -83,7 +90,7 @@ impl Books {
 
     /// Takes a frame number of the caller's choice; false when it is not free.
     pub(crate) fn claim_frame(&mut self, frame: u32) -> bool {
-        if frame == 0 || frame >= self.slots {
+        if frame == 0 || frame >= self.frames {
             return false;
         }
         if frame < self.next_frame {
@@ -107,7 +114,7 @@ impl Books {
     /// How many frames can still be made, each with a slot.
     pub(crate) fn free(&self) -> usize {
         let slots = self.free_slots.len() + (self.slots - self.next_slot) as usize;
-        let frames = self.free_frames.len() + (self.slots - self.next_frame) as usize;
+        let frames = self.free_frames.len() + (self.frames - self.next_frame) as usize;
         slots.min(frames)
     }
 

@@ -154,6 +154,7 @@ impl Drop for Cut {
         if self.committed {
             self.pool.pins.commit(self.epoch);
             books.gone.retain(|&(_, epoch)| epoch > self.epoch);
+            books.changed.commit(self.epoch);
         }
         books.cut = None;
         self.pool.drop_pin(books, self.epoch);

@@ -27,6 +27,7 @@ impl<'p> Latched<'p> {
 
     /// Makes a frame that nobody refers to yet, empty and latched.
     pub(super) fn create(pool: &'p Pool, level: u16) -> Result<Self, Error> {
+        pool.admit(1)?;
         let slot = pool.take_slot()?;
         let Some(number) = lock(&pool.books).take_frame() else {
             lock(&pool.books).give_slot(slot);
@@ -38,6 +39,7 @@ impl<'p> Latched<'p> {
         let nature = Nature { number, level, ascending: 0, longest: 0 };
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         pool.note_created(number);
+        pool.count_change(None, Some(pool.epoch()));
         Ok(Self { pool, number, seen, slot, changed: true })
     }
 
@@ -93,13 +95,25 @@ impl<'p> Latched<'p> {
     ///
     /// # Errors
     ///
-    /// [`Error::PoolFull`]; nothing has changed.
+    /// [`Error::PoolFull`], [`Error::TooManyChanged`]; nothing has changed.
     #[inline]
     pub(crate) fn writable(&mut self) -> Result<(), Error> {
-        if self.changed {
+        // No pin is as new as the epoch.
+        if self.changed || self.since() == self.pool.epoch() {
+            self.changed = true;
             return Ok(());
         }
-        if self.pool.pins.need(self.since()) {
+        self.first_change()
+    }
+
+    /// The first change in an epoch.
+    #[cold]
+    fn first_change(&mut self) -> Result<(), Error> {
+        let copy = self.pool.pins.need(self.since());
+        if copy || self.since() <= self.pool.pins.committed() {
+            self.pool.admit(1)?;
+        }
+        if copy {
             let slot = self.pool.take_slot()?;
             self.view().copy_to(self.pool.words(slot));
             self.leave_slot(slot);
@@ -111,8 +125,12 @@ impl<'p> Latched<'p> {
 
     fn mark_changed(&mut self) {
         self.changed = true;
-        // Release: pool::pins, edge 3. Whoever sees this epoch also finds the image.
-        self.pool.epoch_of(self.number).store(self.pool.epoch(), Ordering::Release);
+        let (since, epoch) = (self.since(), self.pool.epoch());
+        if since != epoch {
+            self.pool.count_change(Some(since), Some(epoch));
+            // Release: pool::pins, edge 3. Whoever sees this epoch also finds the image.
+            self.pool.epoch_of(self.number).store(epoch, Ordering::Release);
+        }
     }
 
     /// Moves the frame to `slot`, which holds its new content already. The old slot is
@@ -136,6 +154,8 @@ impl<'p> Latched<'p> {
     pub(crate) fn discard(mut self) {
         let slot = std::mem::replace(&mut self.slot, NO_SLOT);
         let (pool, number) = (self.pool, self.number);
+        pool.count_change(Some(self.since()), None);
+        pool.forget_mark(number);
         drop(self);
         pool.note_discarded(number);
         let mut books = lock(&pool.books);
@@ -155,6 +175,8 @@ impl<'p> Latched<'p> {
         self.slot = NO_SLOT;
         self.mark_changed();
         let pool = self.pool;
+        pool.count_change(Some(self.since()), None);
+        pool.forget_mark(image.number);
         drop(self);
         let mut books = lock(&pool.books);
         if !kept {

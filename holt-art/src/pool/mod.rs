@@ -14,9 +14,11 @@
 //! leaves the old slot as the preserved image (see [`pins`], [`kept`]); a cut that is given up
 //! needs no bookkeeping, because its frames are simply still dirty.
 
+mod absent;
 mod audit;
 pub(crate) mod blobs;
 mod books;
+pub(crate) mod clock;
 mod cut;
 pub(crate) mod gate;
 mod kept;
@@ -27,11 +29,13 @@ pub(crate) mod moves;
 pub(crate) mod past;
 mod pins;
 pub(crate) mod snapshot;
+mod source;
 mod stats;
 mod trial;
 
 pub use cut::Cut;
 pub use snapshot::Snapshot;
+pub use source::{FrameSource, SourceError};
 pub use stats::PoolStats;
 pub use trial::{Outlook, Trial};
 
@@ -45,6 +49,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::tree::Tree;
 use blobs::{BLOB_OBJECT, Blobs};
 use books::Books;
+use clock::Clock;
 use gate::{Closed, Gate, Pass};
 use kept::Item;
 use latch::{LatchRef, Observed, SLOT_LIMIT};
@@ -96,7 +101,7 @@ impl FrameId {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PoolOptions {
-    /// Most bytes of frames, copies kept for a cut included; at most 512 GiB are used.
+    /// Most bytes of frames in memory, copies kept for a cut included; at most 512 GiB are used.
     pub frame_bytes: u64,
     /// Most bytes of blobs (values over 3.5 KiB).
     pub blob_bytes: u64,
@@ -134,6 +139,8 @@ pub struct Pool {
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
     books: Mutex<Books>,
+    /// Frames leave memory and come back, if there is where from.
+    clock: Option<Box<Clock>>,
 }
 
 impl Pool {
@@ -155,11 +162,43 @@ impl Pool {
     /// # Ok::<(), holt_art::Error>(())
     /// ```
     pub fn new(options: PoolOptions) -> Result<Arc<Self>, Error> {
+        Self::make(options, None)
+    }
+
+    /// Makes an empty pool that need not have all of its frames in memory: it gives up those
+    /// that have not changed since the last committed cut, and reads them from `source` again.
+    /// At least 4 MiB of frames are in memory, whatever the options say; blobs all are.
+    ///
+    /// Mutations in such a pool may fail with [`Error::Absent`], in which case nothing has
+    /// changed, and with [`Error::TooManyChanged`]; see [`Pool::mutate`]. Reads fetch what they
+    /// need.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::new`].
+    ///
+    /// # Examples
+    ///
+    /// See [`FrameSource`].
+    pub fn with_source(
+        options: PoolOptions,
+        source: Arc<dyn FrameSource>,
+    ) -> Result<Arc<Self>, Error> {
+        Self::make(options, Some(source))
+    }
+
+    fn make(
+        options: PoolOptions,
+        source: Option<Arc<dyn FrameSource>>,
+    ) -> Result<Arc<Self>, Error> {
         let slots = (options.frame_bytes / Self::FRAME_BYTES as u64).saturating_add(1);
-        let slots = slots.clamp(2, SLOT_LIMIT as u64) as usize;
+        let least = if source.is_some() { clock::MIN_SLOTS + 1 } else { 2 };
+        let slots = slots.clamp(least as u64, SLOT_LIMIT as u64) as usize;
+        // Frames that are not in memory have a number too.
+        let frames = if source.is_some() { SLOT_LIMIT } else { slots };
         Ok(Arc::new(Self {
             frames: Arena::new(slots, options.huge_pages)?,
-            table: Arena::new(slots, options.huge_pages)?,
+            table: Arena::new(frames, options.huge_pages)?,
             blobs: Blobs::new(options.blob_bytes)?,
             gate: Gate::new(),
             moves: Moves::new(),
@@ -167,7 +206,8 @@ impl Pool {
             pins: Pins::new(),
             trial: AtomicBool::new(false),
             names: AtomicU64::new(0),
-            books: Mutex::new(Books::new(slots as u32)),
+            books: Mutex::new(Books::new(slots as u32, frames as u32)),
+            clock: source.map(|source| Clock::new(source, frames).map(Box::new)).transpose()?,
         }))
     }
 
@@ -206,15 +246,22 @@ impl Pool {
             0,
             crate::frame::Entry { occupied: true, ..Default::default() },
         );
-        Ok(Tree::new(Arc::clone(self), root.number()))
+        let number = root.number();
+        drop(root);
+        self.root_frame(number)?;
+        Ok(Tree::new(Arc::clone(self), number))
     }
 
     /// The tree whose root is the frame `root`.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFrame`] when there is no such frame.
+    /// [`Error::MissingFrame`] when there is no such frame; when it is absent, as
+    /// [`Pool::fetch`].
     pub fn open_tree(self: &Arc<Self>, root: FrameId) -> Result<Tree, Error> {
+        if self.clock.is_some() {
+            self.root_frame(root.0)?;
+        }
         match self.latch(root.0) {
             Some(latch) if latch.observe().slot() != latch::NO_SLOT => {
                 Ok(Tree::new(Arc::clone(self), root.0))
@@ -251,28 +298,11 @@ impl Pool {
             return Ok(());
         }
         let damaged = |what: String| Error::Image { object, what };
-        if !image.len().is_multiple_of(8) || image.is_empty() || image.len() > Self::FRAME_BYTES {
-            return Err(damaged(format!("it has {} bytes", image.len())));
-        }
         let number = object as u32;
         let slot = self.take_slot()?;
         let words = self.words(slot);
-        for (word, bytes) in words.iter().zip(image.chunks_exact(8)) {
-            let mut full = [0; 8];
-            full.copy_from_slice(bytes);
-            // Relaxed: published by the release of the latch below.
-            word.store(u64::from_le_bytes(full), Ordering::Relaxed);
-        }
-        let view = View::new(words);
-        let checked = if view.counters().used * 8 == image.len() {
-            crate::frame::check::check(view, number).map(drop)
-        } else {
-            Err(format!(
-                "{} of its words are used, and {} came",
-                view.counters().used,
-                image.len() / 8
-            ))
-        };
+        let checked =
+            clock::fill(words, image).and_then(|()| clock::check_image(words, number, image.len()));
         let claimed = checked.and_then(|()| {
             let mut books = lock(&self.books);
             let claimed = books.claim_frame(number);
@@ -350,6 +380,13 @@ impl Pool {
         Some(Latched::new(self, number, seen))
     }
 
+    /// The word of a frame that may be changed along with another one, if it is in reach.
+    #[inline]
+    pub(crate) fn neighbour(&self, number: u32) -> Option<Observed> {
+        let seen = self.latch(number)?.try_observe()?;
+        (seen.slot() != latch::NO_SLOT).then_some(seen)
+    }
+
     /// A new, empty frame of the level, latched.
     pub(crate) fn new_frame(&self, level: u16) -> Result<Latched<'_>, Error> {
         Latched::create(self, level)
@@ -357,7 +394,8 @@ impl Pool {
 
     /// Takes a slot to be filled.
     pub(crate) fn take_slot(&self) -> Result<u32, Error> {
-        let slot = lock(&self.books).take_slot().ok_or_else(|| self.full())?;
+        let slot = lock(&self.books).take_slot();
+        let slot = slot.or_else(|| self.find_slot()).ok_or_else(|| self.full())?;
         // Release fence: a reader that sees what is stored into the slot from here on also
         // sees that the frame it came for has left the slot (pool::latch, edge 3).
         fence(Ordering::Release);
@@ -379,8 +417,12 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::PoolFull`].
+    /// [`Error::PoolFull`]; [`Error::TooManyChanged`].
     pub(crate) fn require(&self, frames: usize) -> Result<(), Error> {
+        if self.clock.is_some() {
+            // Slots are found when they are wanted: what may change is bounded below their number.
+            return self.admit(frames);
+        }
         if lock(&self.books).free() >= frames { Ok(()) } else { Err(self.full()) }
     }
 

@@ -39,6 +39,10 @@
 //!    not later than the pin, the word it has names a slot with the state at the pin; when it
 //!    is, the image is in `Kept`.
 //!
+//! 4. *Committed cut → clock*: the images of a cut are in the source before its epoch is stored
+//!    as committed with release; who finds with acquire that a frame is clean, and gives it up,
+//!    leads to a read of the source that comes after.
+//!
 //! The slot that a reader of the past gets in either way is not written while the pin
 //! lives: not in place, because the frame moves first, and not by another frame, because
 //! the slot is not free. So such a reader validates nothing, waits for no latch and never
@@ -101,6 +105,13 @@ impl Pins {
         since < self.pinned.load(Ordering::Relaxed) || since > self.committed()
     }
 
+    /// Whether a pin other than the cut has the frame as it was last changed in the epoch
+    /// `since`. Exact with the books' mutex held.
+    pub(crate) fn snapshot_needs(&self, since: u64) -> bool {
+        // Relaxed: the mutex orders it, or it is a guess.
+        since < self.pinned.load(Ordering::Relaxed)
+    }
+
     /// Publishes the newest pin and the newest one that is no cut. To be called with the
     /// books' mutex held.
     pub(crate) fn publish(&self, newest: Option<u64>, snapshot: Option<u64>) {
@@ -111,15 +122,15 @@ impl Pins {
 
     /// The epoch of the last committed cut.
     pub(crate) fn committed(&self) -> u64 {
-        // Relaxed: while a cut is open only its owner changes it; otherwise edge 1.
-        self.committed.load(Ordering::Relaxed)
+        // Acquire: edge 4.
+        self.committed.load(Ordering::Acquire)
     }
 
     /// Notes that the cut of `epoch` is committed. To be called with the books' mutex held,
     /// before the cut's pin goes.
     pub(crate) fn commit(&self, epoch: u64) {
-        // Relaxed: edge 2.
-        self.committed.store(epoch, Ordering::Relaxed);
+        // Release: edge 4.
+        self.committed.store(epoch, Ordering::Release);
     }
 }
 

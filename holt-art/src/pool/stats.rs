@@ -26,6 +26,14 @@ pub struct PoolStats {
     pub pins: u64,
     /// Bytes of pages that blobs take.
     pub blob_bytes: u64,
+    /// Frames, of those in use, that are in the source only.
+    pub absent: u64,
+    /// Frames that have changed since the last committed cut; counted in a pool with a source.
+    pub changed: u64,
+    /// Images read from the source so far.
+    pub reads: u64,
+    /// Times that a frame was given up to make room.
+    pub evictions: u64,
 }
 
 impl PoolStats {
@@ -54,6 +62,12 @@ impl Pool {
             })
             .sum();
         let (pages, blobs) = self.blobs.used();
+        let (reads, evictions) = self.clock.as_ref().map_or((0, 0), |clock| clock.counts());
+        let changed = lock(&self.books).changed.total() as u64;
+        let absent = match self.clock {
+            Some(_) => (1..limit).filter(|&number| self.place_of(number).1).count() as u64,
+            None => 0,
+        };
         PoolStats {
             frames: frames as u64,
             live_bytes: live,
@@ -63,6 +77,10 @@ impl Pool {
             kept_blobs: kept_blobs as u64,
             pins: pins as u64,
             blob_bytes: (pages * 4096) as u64,
+            absent,
+            changed,
+            reads,
+            evictions,
         }
     }
 }

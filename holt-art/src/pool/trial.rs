@@ -95,7 +95,8 @@ impl Pool {
     /// See [`Trial`].
     pub fn trial<'a>(self: &'a Arc<Self>, closed: &'a Closed<'_>, outlook: Outlook) -> Trial<'a> {
         let moving = self.start_move(closed);
-        let images = outlook.revocable || !self.is_ample(outlook);
+        // A frame may turn out to be absent at any mutation.
+        let images = outlook.revocable || self.clock.is_some() || !self.is_ample(outlook);
         if images {
             let epoch = self.pin(closed);
             lock(&self.books).trial = Some(TrialBooks { epoch, ..TrialBooks::default() });
@@ -179,7 +180,8 @@ impl<'a> Trial<'a> {
     pub fn keep(mut self) {
         let Some(trial) = self.end() else { return };
         for number in trial.freed {
-            if let Some(frame) = self.pool.latch_now(number) {
+            // One that could not be fetched would stay as a frame that nothing leads to.
+            if let Ok(Some(frame)) = self.pool.latch_fetched(number) {
                 frame.free();
             }
         }

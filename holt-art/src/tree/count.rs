@@ -11,6 +11,7 @@ use crate::frame::key::Key;
 use crate::frame::node::Node;
 use crate::frame::under::Reach;
 use crate::frame::{FRAME_WORDS, Ref, Target, View};
+use crate::pool::latch::NO_SLOT;
 
 /// Attempts at a count in one go.
 const ATTEMPTS: usize = 16;
@@ -83,13 +84,15 @@ impl Tree {
         for _ in 0..ATTEMPTS {
             let seen = self.pool.moves.begin();
             let counted = self.count_once(key);
-            if self.pool.moves.unchanged(seen)
-                && let Some(count) = counted?
-            {
-                return Ok(count);
+            if self.pool.moves.unchanged(seen) {
+                match counted {
+                    Ok(Some(count)) => return Ok(count),
+                    Ok(None) => {}
+                    Err(error) => self.pool.resolve(error)?,
+                }
             }
         }
-        // Writers are too many for a count in one go; a list goes on from where it was.
+        // Writers, or frames that come and go, are too many for a count in one go; a list goes on from where it was.
         let mut count = 0;
         let all = Scan::prefix(prefix).keys_only(true);
         let ControlFlow::Continue(()) = self.cursor(all).visit(|_| {
@@ -118,15 +121,31 @@ impl Tree {
             return Ok(Some(0));
         }
         let mut count = 0;
-        let mut pending = vec![(last.frame, last.seen, last.spot.at)];
-        while let Some((frame, seen, root)) = pending.pop() {
+        let mut pending = vec![(last.frame, last.seen, Some(last.spot.at), 0)];
+        while let Some((frame, seen, root, entry)) = pending.pop() {
             let latch = self.pool.latch(frame).ok_or(Error::MissingFrame { frame })?;
-            let view = self.pool.view(seen);
+            // What is not in memory is looked at and not kept.
+            let copy;
+            let view = if seen.slot() == NO_SLOT {
+                let Some(words) = self.pool.glimpse(frame, seen)? else { return Ok(None) };
+                copy = words;
+                View::new(&copy)
+            } else {
+                self.pool.view(seen)
+            };
+            let root = root.unwrap_or_else(|| view.entry(entry).root);
             let found = tally(view, root);
             let mut below = Vec::new();
             for target in found.iter().flat_map(|found| &found.crossings) {
-                let child = self.pool.latch(target.frame).map(|child| child.observe());
-                below.extend(child.map(|seen| (*target, seen)));
+                let Some(child) = self.pool.latch(target.frame) else { continue };
+                let mut seen = child.observe();
+                while seen.slot() == NO_SLOT {
+                    match self.pool.miss(target.frame, Some(seen)) {
+                        Ok(()) => seen = child.observe(),
+                        Err(_) => break,
+                    }
+                }
+                below.push((*target, seen));
             }
             // P5.1: the words of the frames below were read before this validation.
             if !latch.validate(seen) {
@@ -138,8 +157,7 @@ impl Tree {
             }
             count += found.keys;
             for (target, seen) in below {
-                let root = self.pool.view(seen).entry(usize::from(target.entry)).root;
-                pending.push((target.frame, seen, root));
+                pending.push((target.frame, seen, None, usize::from(target.entry)));
             }
         }
         Ok(Some(count))

@@ -172,7 +172,8 @@ impl Cursor {
             }
             if let Err(error) = walked {
                 batch.clear();
-                return Err(error);
+                self.source.pool().resolve(error)?;
+                continue;
             }
             let found = batch.items.len() as u64;
             if walked == Ok(Walked::End) || found == self.left {

@@ -181,15 +181,20 @@ impl Tree {
             if !moves.unchanged(seen) {
                 continue;
             }
-            if let Attempt::Done(found) = read? {
-                return Ok(found);
+            match read {
+                Ok(Attempt::Done(found)) => return Ok(found),
+                Ok(Attempt::Again) => {}
+                Err(error) => self.pool.resolve(error)?,
             }
         }
         loop {
             let seen = moves.begin();
             let read = self.read_latched(key, take);
             if moves.unchanged(seen) {
-                return read;
+                match read {
+                    Err(error) => self.pool.resolve(error)?,
+                    read => return read,
+                }
             }
         }
     }
@@ -225,7 +230,10 @@ impl Tree {
                         Some((child, word)) if word.slot() != NO_SLOT => {
                             (latch, seen) = (child, word);
                         }
-                        _ => return Err(Error::MissingFrame { frame: number }),
+                        child => {
+                            pool.miss(number, child.map(|(_, seen)| seen))?;
+                            return Ok(Attempt::Again);
+                        }
                     }
                     loc = Loc::entry(usize::from(target.entry));
                     from = site.from;
@@ -298,7 +306,7 @@ impl Tree {
             if target.frame != frame.number() {
                 frame = match self.pool.latch_soon(target.frame) {
                     Soon::Latched(child) => child,
-                    Soon::Missing => return Err(missing(target.frame)),
+                    Soon::Missing => return self.pool.miss(target.frame, None).map(|()| None),
                     Soon::Busy => return Ok(None),
                 };
             }

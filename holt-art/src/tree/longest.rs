@@ -51,7 +51,14 @@ impl Tree {
             if !moves.unchanged(seen) {
                 continue;
             }
-            if let Attempt::Done(found) = read? {
+            let read = match read {
+                Err(error) => {
+                    self.pool.resolve(error)?;
+                    continue;
+                }
+                Ok(read) => read,
+            };
+            if let Attempt::Done(found) = read {
                 return Ok(found.map(|(length, version)| Entry::Key {
                     key: key[..length].to_vec(),
                     value,
@@ -105,7 +112,10 @@ impl Tree {
             number = target.frame;
             match child {
                 Some((child, word)) if word.slot() != NO_SLOT => (latch, seen) = (child, word),
-                _ => return Err(Error::MissingFrame { frame: number }),
+                child => {
+                    pool.miss(number, child.map(|(_, seen)| seen))?;
+                    return Ok(Attempt::Again);
+                }
             }
             loc = Loc::entry(usize::from(target.entry));
         }

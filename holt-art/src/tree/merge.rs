@@ -159,9 +159,7 @@ impl Tree {
             if rest.is_empty() {
                 break;
             }
-            let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
-                continue;
-            };
+            let Some(seen) = self.pool.neighbour(number) else { continue };
             let view = self.pool.view(seen);
             if view.nature().level != level {
                 continue;

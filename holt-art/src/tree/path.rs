@@ -80,7 +80,10 @@ impl Tree {
             frame = target.frame;
             match child {
                 Some((child, word)) if word.slot() != NO_SLOT => (latch, seen) = (child, word),
-                _ => return Err(Error::MissingFrame { frame }),
+                child => {
+                    pool.miss(frame, child.map(|(_, seen)| seen))?;
+                    return Ok(None);
+                }
             }
             entry = usize::from(target.entry);
             from = site.from;

@@ -11,6 +11,7 @@ use crate::frame::key::Key;
 use crate::frame::under::{Content, Reach, content};
 use crate::frame::{Loc, Nature, Ref};
 use crate::pool::Moving;
+use crate::pool::clock::Holding;
 use crate::pool::gate::Pass;
 
 /// A subtree of at most this many words is freed at once when it is removed.
@@ -66,7 +67,10 @@ impl Tree {
             }
         }
         let (old, new) = (Key::new(from), Key::new(to));
-        let Some(source) = self.find_under(old)? else { return Err(Error::PrefixMissing) };
+        let holding = Holding::new(&self.pool);
+        let Some(source) = self.find_under(old, &holding)? else {
+            return Err(Error::PrefixMissing);
+        };
         if from == to {
             return Ok(Renamed::Unchanged);
         }
@@ -80,7 +84,7 @@ impl Tree {
         // Sparse frames matter where the records are, and there are few frames above those.
         let alone = found.crossings.is_empty();
         let within = from.starts_with(to);
-        let target = self.find_under(new)?;
+        let target = self.find_under(new, &holding)?;
         let occupied = if within { forks_below(&source, to.len()) } else { target.is_some() };
         if occupied && existing == Existing::Refuse {
             return Err(Error::PrefixOccupied);
@@ -90,7 +94,7 @@ impl Tree {
         self.allow_length(longest)?;
 
         if occupied || within {
-            self.shift_by_way_of(trash, old, new, occupied)?;
+            self.shift_by_way_of(trash, old, new, occupied, &holding)?;
         } else {
             self.shift(old, self, new)?;
         }
@@ -127,7 +131,8 @@ impl Tree {
             return Err(Error::KeyTooLong { length: prefix.len() });
         }
         let old = Key::new(prefix);
-        let Some(path) = self.find_under(old)? else { return Ok(None) };
+        let holding = Holding::new(&self.pool);
+        let Some(path) = self.find_under(old, &holding)? else { return Ok(None) };
         let last = path.last().expect("a path is not empty");
         let found = content(self.pool.view(last.seen), last.spot.at)
             .ok_or(Error::Damaged { frame: last.frame })?;
@@ -137,7 +142,7 @@ impl Tree {
             self.take_off_now(old, |number| blobs.push(number))?;
             blobs.into_iter().for_each(|number| self.pool.free_blob(number));
         } else {
-            let gone = trash.unused_name()?;
+            let gone = trash.unused_name(&holding)?;
             self.shift(old, trash, Key::new(&gone))?;
         }
         let version = sequence();
@@ -188,7 +193,14 @@ impl Tree {
             if !self.pool.moves.unchanged(seen) {
                 continue;
             }
-            if let Some(path) = path? {
+            let path = match path {
+                Err(error) => {
+                    self.pool.resolve(error)?;
+                    continue;
+                }
+                Ok(path) => path,
+            };
+            if let Some(path) = path {
                 return Ok(path.last().is_none_or(|step| step.spot.reach != Reach::Under));
             }
         }
@@ -215,8 +227,9 @@ impl Tree {
         old: Key<'_>,
         new: Key<'_>,
         occupied: bool,
+        holding: &Holding<'_>,
     ) -> Result<(), Error> {
-        let (aside, gone) = (trash.unused_name()?, trash.unused_name()?);
+        let (aside, gone) = (trash.unused_name(holding)?, trash.unused_name(holding)?);
         let (aside, gone) = (Key::new(&aside), Key::new(&gone));
         self.shift(old, trash, aside)?;
         if occupied && let Err(error) = self.shift(new, trash, gone) {
@@ -234,10 +247,14 @@ impl Tree {
     }
 
     /// The path to what is below `prefix`, if there is anything. For moves, beside which
-    /// nobody changes a frame: only a latch that a reader holds can be in the way.
-    fn find_under(&self, prefix: Key<'_>) -> Result<Option<Path>, Error> {
+    /// nobody changes a frame: only a latch that a reader holds can be in the way. The frames of
+    /// the path are held, so that a move which has changed something meets no absent ones: what
+    /// it changes stays in memory anyway.
+    fn find_under(&self, prefix: Key<'_>, holding: &Holding<'_>) -> Result<Option<Path>, Error> {
         loop {
-            if let Some(path) = self.path_under(prefix)? {
+            if let Some(path) = self.path_under(prefix)?
+                && path.iter().all(|step| holding.hold(step.frame, step.seen))
+            {
                 let found = path.last().is_some_and(|step| step.spot.reach == Reach::Under);
                 return Ok(found.then_some(path));
             }
@@ -245,10 +262,10 @@ impl Tree {
     }
 
     /// A name below which there is nothing in this trash tree.
-    fn unused_name(&self) -> Result<[u8; 8], Error> {
+    fn unused_name(&self, holding: &Holding<'_>) -> Result<[u8; 8], Error> {
         loop {
             let name = self.pool.next_name().to_be_bytes();
-            if self.find_under(Key::new(&name))?.is_none() {
+            if self.find_under(Key::new(&name), holding)?.is_none() {
                 return Ok(name);
             }
         }
@@ -299,18 +316,22 @@ impl Tree {
     /// by keys.
     fn longest_below(&self, frame: u32, root: Ref, depth: usize) -> Result<usize, Error> {
         let mut longest = 0;
-        let mut pending = vec![(frame, root, depth)];
+        let mut pending = vec![(frame, At::Root(root), depth)];
         while let Some((frame, root, depth)) = pending.pop() {
-            let seen = self.pool.latch(frame).ok_or(Error::MissingFrame { frame })?.observe();
-            let found = content(self.pool.view(seen), root).ok_or(Error::Damaged { frame })?;
+            // Nobody changes frames meanwhile, but they may leave memory and come back.
+            let found = self.pool.with_frame(frame, |view| {
+                let root = match root {
+                    At::Root(root) => root,
+                    At::Entry(entry) => view.entry(entry).root,
+                };
+                content(view, root)
+            })?;
+            let found = found.ok_or(Error::Damaged { frame })?;
             if found.keys > 0 {
                 longest = longest.max(depth + found.longest);
             }
             for (target, further) in found.crossings {
-                let missing = Error::MissingFrame { frame: target.frame };
-                let seen = self.pool.latch(target.frame).ok_or(missing)?.observe();
-                let root = self.pool.view(seen).entry(usize::from(target.entry)).root;
-                pending.push((target.frame, root, depth + further));
+                pending.push((target.frame, At::Entry(usize::from(target.entry)), depth + further));
             }
         }
         Ok(longest)
@@ -360,6 +381,13 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// A subtree of a frame.
+enum At {
+    Root(Ref),
+    /// The one of this entry.
+    Entry(usize),
 }
 
 /// Whether something hangs beside the path's end, below its first `length` bytes.

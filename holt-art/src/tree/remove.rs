@@ -212,7 +212,7 @@ impl Tree {
             if !owned.entry(number).or_default().insert(entry) {
                 continue;
             }
-            let Some(frame) = self.pool.latch_now(number) else {
+            let Some(frame) = self.pool.latch_fetched(number)? else {
                 result = Err(Error::MissingFrame { frame: number });
                 continue;
             };
@@ -227,12 +227,12 @@ impl Tree {
             entries(frame.view()).any(|(index, _)| !owned[&frame.number()].contains(&index))
         };
         for &number in owned.keys() {
-            if let Some(mut frame) = self.pool.latch_now(number).filter(others) {
+            if let Some(mut frame) = self.pool.latch_fetched(number)?.filter(others) {
                 frame.writable()?;
             }
         }
         for (&number, own) in &owned {
-            let Some(mut frame) = self.pool.latch_now(number) else { continue };
+            let Some(mut frame) = self.pool.latch_fetched(number)? else { continue };
             let mut blobs = Vec::new();
             if !others(&frame) {
                 blobs.extend(check(frame.view(), number).into_iter().flat_map(|found| found.blobs));

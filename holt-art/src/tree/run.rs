@@ -84,7 +84,7 @@ impl Run {
             }
             let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
             let answer = known.unwrap_or_else(|| {
-                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                let seen = pool.neighbour(number);
                 seen.is_some_and(|seen| pool.view(seen).nature().level == level)
             });
             asked = Some((number, answer));
@@ -115,7 +115,7 @@ impl Run {
                     continue;
                 }
                 asked.push(number);
-                let seen = pool.latch(number).and_then(|latch| latch.try_observe());
+                let seen = pool.neighbour(number);
                 if seen.is_some_and(|seen| pool.view(seen).nature().level == level) {
                     found.push(number);
                 }

@@ -111,9 +111,7 @@ impl Tree {
     ) -> Result<usize, Error> {
         let level = frame.view().nature().level.saturating_sub(1);
         // Only tried: the frame may have another parent.
-        let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
-            return Ok(0);
-        };
+        let Some(seen) = self.pool.neighbour(number) else { return Ok(0) };
         let view = self.pool.view(seen);
         let count = fitting(parts, view.counters().live + SPARE_ENTRIES, limit(frame));
         if ![0, level].contains(&view.nature().level) || count == 0 {

@@ -13,7 +13,7 @@ use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
 use crate::frame::under::{Reach, walk_under};
 use crate::frame::walk::{End, walk};
-use crate::frame::{Loc, Ref, Target};
+use crate::frame::{Loc, Ref};
 use crate::pool::{FrameId, Snapshot};
 
 /// One tree of a [`Snapshot`], which it holds open. Cheap to clone.
@@ -31,12 +31,10 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFrame`] when there was no such frame.
+    /// [`Error::MissingFrame`] when there was no such frame; as [`Pool::fetch`](crate::Pool::fetch).
     pub fn tree(&self, root: FrameId) -> Result<SnapshotTree, Error> {
-        match self.past().frame(root.0) {
-            Some(_) => Ok(SnapshotTree { snapshot: self.clone(), root: root.0 }),
-            None => Err(Error::MissingFrame { frame: root.0 }),
-        }
+        self.pool().fetching(|| self.past().frame(root.0).map(drop))?;
+        Ok(SnapshotTree { snapshot: self.clone(), root: root.0 })
     }
 }
 
@@ -88,15 +86,19 @@ impl SnapshotTree {
         if key.len() > MAX_KEY {
             return Err(Error::KeyTooLong { length: key.len() });
         }
-        let past = self.snapshot.past();
         let key = Key::new(key);
+        self.snapshot.pool().fetching(|| self.read_once(key, take))
+    }
+
+    fn read_once(&self, key: Key<'_>, take: &mut impl Take) -> Result<Option<Version>, Error> {
+        let past = self.snapshot.past();
         let mut number = self.root;
         let mut loc = Loc::entry(0);
         let mut from = 0;
         // In a sound tree there are fewer crossings than frames; a cycle in a damaged one
         // ends here.
         for _ in 0..=key.len() + MAX_STILL {
-            let view = past.frame(number).ok_or(Error::MissingFrame { frame: number })?;
+            let view = past.frame(number)?;
             let site = walk::<false>(view, loc, key, from);
             match site.end {
                 End::Crossing(target) => {
@@ -147,18 +149,22 @@ impl SnapshotTree {
     ///
     /// As [`Tree::get`](super::Tree::get).
     pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
-        let Some((frame, root)) = self.under(prefix)? else { return Ok(0) };
-        let past = self.snapshot.past();
+        let pool = self.snapshot.pool();
+        let Some((frame, root)) = pool.fetching(|| self.under(prefix))? else { return Ok(0) };
         let mut count = 0;
-        let mut pending = vec![(frame, root)];
-        while let Some((frame, root)) = pending.pop() {
-            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
-            let found = tally(view, root).ok_or(Error::Damaged { frame })?;
+        let mut pending = vec![(frame, Some(root), 0)];
+        while let Some((frame, root, entry)) = pending.pop() {
+            // The past does not change, so each frame is looked at by itself: all of them need
+            // not be in memory together.
+            let found = pool.fetching(|| {
+                let past = self.snapshot.past();
+                let view = past.frame(frame)?;
+                let root = root.unwrap_or_else(|| view.entry(entry).root);
+                tally(view, root).ok_or(Error::Damaged { frame })
+            })?;
             count += found.keys;
-            for Target { frame, entry } in found.crossings {
-                let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
-                pending.push((frame, view.entry(usize::from(entry)).root));
-            }
+            let below = found.crossings.iter();
+            pending.extend(below.map(|at| (at.frame, None, usize::from(at.entry))));
         }
         Ok(count)
     }
@@ -180,7 +186,7 @@ impl SnapshotTree {
     ///
     /// As [`Tree::get`](super::Tree::get).
     pub fn is_prefix_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
-        Ok(self.under(prefix)?.is_none())
+        Ok(self.snapshot.pool().fetching(|| self.under(prefix))?.is_none())
     }
 
     /// The frame and the root of the subtree of all keys that begin with `prefix`.
@@ -194,7 +200,7 @@ impl SnapshotTree {
         let mut loc = Loc::entry(0);
         let mut from = 0;
         for _ in 0..=prefix.len() + MAX_STILL {
-            let view = past.frame(frame).ok_or(Error::MissingFrame { frame })?;
+            let view = past.frame(frame)?;
             let spot = walk_under(view, loc, prefix, from);
             match spot.reach {
                 Reach::Under => return Ok(Some((frame, spot.at))),

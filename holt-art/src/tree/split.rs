@@ -214,7 +214,7 @@ impl Tree {
         let level = frame.view().nature().level + 1;
         let words = 2 * run.parts.len();
         let between = run.peers(&self.pool, level).into_iter().flatten().find_map(|number| {
-            let seen = self.pool.latch(number)?.try_observe()?;
+            let seen = self.pool.neighbour(number)?;
             let view = self.pool.view(seen);
             let fits = view.nature().level == level && view.counters().live + words <= MOVE_LIMIT;
             fits.then(|| self.pool.latch_at(number, seen)).flatten()
@@ -276,9 +276,7 @@ impl Tree {
             let Some(number) = number.filter(|&number| number != nature.number) else { continue };
             // Only tried: a neighbour may have another parent, whose holder may be
             // waiting for this frame.
-            let Some(seen) = self.pool.latch(number).and_then(|latch| latch.try_observe()) else {
-                continue;
-            };
+            let Some(seen) = self.pool.neighbour(number) else { continue };
             let live = self.pool.view(seen).counters().live;
             let limit = if ascending && side == Side::Before { FULL } else { NEIGHBOUR_BELOW };
             if self.pool.view(seen).nature().level != nature.level || live > limit {

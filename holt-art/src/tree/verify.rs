@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
+use crate::error::Error;
 use crate::frame::Target;
 use crate::frame::check::{Outside, check};
 use crate::frame::copy::entries;
@@ -28,6 +29,7 @@ impl Pool {
     /// Checks every frame and blob: that frames are sound, that every entry has exactly one
     /// crossing, that all is reachable from `roots` and nothing else is there, and that
     /// every slot, blob and page is in use, kept for a cut or snapshot that needs it, or free.
+    /// Absent frames are read from the source and not kept.
     ///
     /// # Examples
     ///
@@ -53,21 +55,30 @@ impl Pool {
             if !seen.insert(number) {
                 continue;
             }
-            let Some(frame) = self.latch_now(number) else {
-                fault(u64::from(number), "it is referred to and does not exist".into());
-                continue;
-            };
-            let Outside { crossings, blobs: found } = match check(frame.view(), number) {
-                Ok(outside) => outside,
-                Err(what) => {
+            let looked = self.with_frame(number, |view| {
+                let found: Vec<_> =
+                    entries(view).map(|(index, e)| (index as u16, e.root.is_null())).collect();
+                check(view, number).map(|outside| (outside, found))
+            });
+            let (Outside { crossings, blobs: found }, inside) = match looked {
+                Ok(Ok(looked)) => looked,
+                Ok(Err(what)) => {
                     fault(u64::from(number), what);
                     continue;
                 }
+                Err(Error::MissingFrame { .. }) => {
+                    fault(u64::from(number), "it is referred to and does not exist".into());
+                    continue;
+                }
+                Err(error) => {
+                    fault(u64::from(number), error.to_string());
+                    continue;
+                }
             };
-            occupied.extend(entries(frame.view()).map(|(index, _)| (number, index as u16)));
+            occupied.extend(inside.iter().map(|&(index, _)| (number, index)));
             let root_only = roots.iter().any(|root| root.0 == number);
-            for (index, entry) in entries(frame.view()) {
-                if entry.root.is_null() && !(root_only && index == 0) {
+            for (index, empty) in inside {
+                if empty && !(root_only && index == 0) {
                     fault(u64::from(number), format!("entry {index} is empty"));
                 }
             }
@@ -119,11 +130,14 @@ impl Tree {
         let mut seen = BTreeSet::from([(self.root, 0)]);
         let mut pending = vec![(Target { frame: self.root, entry: 0 }, 0u64)];
         while let Some((at, depth)) = pending.pop() {
-            let Some(frame) = self.pool.latch_now(at.frame) else { continue };
-            let below = frame.view().entry(usize::from(at.entry)).keys as u64;
+            let entry = usize::from(at.entry);
+            let looked = self.pool.with_frame(at.frame, |view| {
+                (view.entry(entry).keys as u64, super::run::entry_targets(view, entry))
+            });
+            let Ok((below, targets)) = looked else { continue };
             keys += below;
             crossings += below * depth;
-            for target in super::run::entry_targets(frame.view(), usize::from(at.entry)) {
+            for target in targets {
                 if seen.insert((target.frame, target.entry)) {
                     pending.push((target, depth + 1));
                 }

@@ -43,7 +43,7 @@ pub(super) struct Limits {
 const CHECK_EVERY: u32 = 256;
 
 /// How a walk reads frames.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Way<'p> {
     /// It validates them afterwards.
     Optimistic,
@@ -176,6 +176,8 @@ impl<'p, 's> Walker<'p, 's> {
             Err(stop) => stop,
         };
         let end = match stop {
+            // Names that are certain come first; the frame is fetched when nothing else is left.
+            Stop::Fault(Error::Absent { .. }) if self.certain > 0 => Walked::More,
             Stop::Fault(error) => {
                 // What looks like damage may be a frame that changed.
                 if self.all_valid() {
@@ -229,20 +231,26 @@ impl<'p, 's> Walker<'p, 's> {
     /// Finds the slot of frame `number` and what validates it, or latches the frame. All
     /// that a walk reads it reads through here.
     fn hold(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
-        let missing = || Stop::Fault(Error::MissingFrame { frame: number });
-        match self.way {
+        match &self.way {
             Way::Optimistic => {}
             Way::Latched => return self.latch(number),
             Way::Past(past) => {
                 self.certain = self.batch.items.len();
-                return Ok((past.slot(number).ok_or_else(missing)?, Hold::Pinned));
+                return Ok((past.slot(number).map_err(Stop::Fault)?, Hold::Pinned));
             }
         }
         let seen = self.pool.latch(number).map(|latch| latch.observe());
         // P5.1: the child's word is read before the parent is validated.
         self.settle()?;
-        let seen = seen.filter(|seen| seen.slot() != NO_SLOT).ok_or_else(missing)?;
-        Ok((seen.slot(), Hold::Seen(seen)))
+        match seen {
+            Some(seen) if seen.slot() != NO_SLOT => Ok((seen.slot(), Hold::Seen(seen))),
+            seen => Err(self.miss(number, seen)),
+        }
+    }
+
+    #[cold]
+    fn miss(&self, number: u32, met: Option<Observed>) -> Stop {
+        self.pool.miss(number, met).map_or_else(Stop::Fault, |()| Stop::Changed)
     }
 
     fn latch(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
@@ -255,7 +263,7 @@ impl<'p, 's> Walker<'p, 's> {
                 self.latches.push(frame);
                 Ok((slot, Hold::Latched))
             }
-            Soon::Missing => Err(Stop::Fault(Error::MissingFrame { frame: number })),
+            Soon::Missing => Err(self.miss(number, None)),
             Soon::Busy => {
                 // What was read under the latches held is certain.
                 self.settle()?;

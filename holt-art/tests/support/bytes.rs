@@ -94,7 +94,7 @@ impl Bytes<'_> {
     }
 
     pub(crate) fn existing(&mut self) -> Existing {
-        if self.byte() % 2 == 0 { Existing::Refuse } else { Existing::Replace }
+        if self.byte().is_multiple_of(2) { Existing::Refuse } else { Existing::Replace }
     }
 
     fn bound(&mut self, model: &Model) -> Bound<Vec<u8>> {

@@ -318,7 +318,7 @@ impl Run {
 
     /// Takes a snapshot, or compares the oldest one a last time and drops it.
     fn snapshot(&mut self, choice: u8) {
-        if self.snapshots.len() < SNAPSHOTS && choice % 4 != 0 {
+        if self.snapshots.len() < SNAPSHOTS && !choice.is_multiple_of(4) {
             let snapshot = self.pool.snapshot(&self.pool.close_gate());
             let tree = snapshot.tree(self.pair.tree.root()).unwrap();
             self.snapshots.push((tree, self.model.clone()));
@@ -336,7 +336,7 @@ impl Run {
             assert!(matches!(self.pool.cut(&closed), Err(Error::CutOpen)));
             return;
         };
-        if choice % 4 == 0 {
+        if choice.is_multiple_of(4) {
             return drop(cut);
         }
         for object in cut.dirty() {

@@ -1,0 +1,573 @@
+//! Frames that leave memory and come back.
+//!
+//! A pool with a [source](super::source) has room for fewer frames than its trees have. When a slot
+//! is wanted and none is free, the clock gives up the frame that has been without a reader longest,
+//! among those that are clean. That writes nothing, so it may happen anywhere, under a
+//! latch too. Reading a frame is another matter: who meets one that is absent gets
+//! [`Error::Absent`], gives up all that it holds, and [fetches](Pool::fetch) it.
+//!
+//! What may not be given up: frames that have changed since the last committed cut, images kept for
+//! pins, and roots of open trees. Changed
+//! frames and kept images are bounded, by [`Error::TooManyChanged`], so that a quarter of the slots
+//! stays for reading.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::absent::{Found, Left, Whereabouts};
+use super::latch::{NO_SLOT, Observed};
+use super::source::FrameSource;
+use super::{FrameId, Latched, Pool};
+use crate::arena::Arena;
+use crate::error::Error;
+use crate::frame::check::check;
+use crate::frame::{View, Words};
+use crate::pool::gate::{Closed, Gate, Pass};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, wait};
+
+/// Fewest slots of a pool with a source.
+pub(super) const MIN_SLOTS: usize = 64;
+/// One slot of so many is for reading, whatever has changed.
+const RESERVE: usize = 4;
+/// One frame of so many is cooling.
+const COOL: usize = 16;
+/// Attempts at a slot that others take first.
+const ATTEMPTS: usize = 64;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    source: Arc<dyn FrameSource>,
+    /// By frame number: see [`absent`](super::absent).
+    marks: Arena<1>,
+    hand: Mutex<Hand>,
+    /// Frames that somebody is reading from the source.
+    loading: Mutex<BTreeSet<u32>>,
+    /// Somebody has done with it.
+    loaded: Condvar,
+    /// Readers of the past are inside, for one read each.
+    past: Gate,
+    /// Images read, and frames given up.
+    reads: AtomicU64,
+    evictions: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Hand {
+    /// The frame looked at last.
+    at: u32,
+    /// Frames that cool, the oldest first. One that was wanted meanwhile is still here.
+    cooling: VecDeque<u32>,
+}
+
+/// How many frames have changed, by the epoch of their last change. Epochs of committed
+/// cuts are not here.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    by_epoch: BTreeMap<u64, usize>,
+    total: usize,
+}
+
+impl Changed {
+    pub(crate) fn add(&mut self, epoch: u64) {
+        *self.by_epoch.entry(epoch).or_default() += 1;
+        self.total += 1;
+    }
+
+    pub(crate) fn remove(&mut self, epoch: u64) {
+        if let Some(count) = self.by_epoch.get_mut(&epoch) {
+            *count -= 1;
+            self.total -= 1;
+        }
+    }
+
+    pub(crate) fn commit(&mut self, epoch: u64) {
+        self.by_epoch = self.by_epoch.split_off(&(epoch + 1));
+        self.total = self.by_epoch.values().sum();
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The counts, for the accounts.
+    pub(crate) fn counts(&self) -> BTreeMap<u64, usize> {
+        let counts = self.by_epoch.iter().filter(|&(_, &count)| count > 0);
+        counts.map(|(&epoch, &count)| (epoch, count)).collect()
+    }
+}
+
+/// Frames that stay in reach until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Holding<'p> {
+    pool: &'p Pool,
+    frames: Mutex<Vec<u32>>,
+}
+
+impl<'p> Holding<'p> {
+    pub(crate) fn new(pool: &'p Pool) -> Self {
+        Self { pool, frames: Mutex::new(Vec::new()) }
+    }
+
+    /// Holds a frame, if it is as `seen` says.
+    #[must_use]
+    pub(crate) fn hold(&self, number: u32, seen: Observed) -> bool {
+        let Some(frame) = self.pool.whereabouts(number) else { return true };
+        let held = frame.hold(seen);
+        if held == Some(true) {
+            lock(&self.frames).push(number);
+        }
+        held.is_some()
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        for number in lock(&self.frames).drain(..) {
+            if let Some(frame) = self.pool.whereabouts(number) {
+                frame.let_go();
+            }
+        }
+    }
+}
+
+/// The one who reads a frame from the source.
+struct Loading<'p> {
+    clock: &'p Clock,
+    number: u32,
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        lock(&self.clock.loading).remove(&self.number);
+        self.clock.loaded.notify_all();
+    }
+}
+
+impl Clock {
+    pub(super) fn new(source: Arc<dyn FrameSource>, frames: usize) -> Result<Self, Error> {
+        Ok(Self {
+            source,
+            marks: Arena::new(frames, false)?,
+            hand: Mutex::new(Hand { at: 0, cooling: VecDeque::new() }),
+            loading: Mutex::default(),
+            loaded: Condvar::new(),
+            past: Gate::new(),
+            reads: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        })
+    }
+
+    /// Images read, and frames given up, so far.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        // Relaxed, both: numbers to look at.
+        (self.reads.load(Ordering::Relaxed), self.evictions.load(Ordering::Relaxed))
+    }
+
+    /// Waits until no frame is being read, and keeps frames from being read or given up.
+    pub(super) fn quiet(&self) -> impl Sized + '_ {
+        let mut loading = lock(&self.loading);
+        while !loading.is_empty() {
+            loading = wait(&self.loaded, loading);
+        }
+        let hand: MutexGuard<'_, Hand> = lock(&self.hand);
+        (loading, hand)
+    }
+
+    /// Becomes the one who reads the frame; none when another one has just done it.
+    fn begin(&self, number: u32) -> Option<Loading<'_>> {
+        let mut loading = lock(&self.loading);
+        if loading.insert(number) {
+            return Some(Loading { clock: self, number });
+        }
+        while loading.contains(&number) {
+            loading = wait(&self.loaded, loading);
+        }
+        None
+    }
+
+    /// Reads an image and stores it into the words.
+    fn read(&self, number: u32, words: &Words) -> Result<(), Error> {
+        let object = u64::from(number);
+        let mut image = Vec::with_capacity(Pool::FRAME_BYTES);
+        // Relaxed: a number to look at.
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.source
+            .read(object, &mut image)
+            .map_err(|error| Error::Source { object, reason: error.to_string() })?;
+        fill(words, &image)
+            .and_then(|()| check_image(words, number, image.len()))
+            .map_err(|what| Error::Image { object, what })
+    }
+}
+
+/// Stores an image into the words of a frame.
+pub(super) fn fill(words: &Words, image: &[u8]) -> Result<(), String> {
+    if !image.len().is_multiple_of(8) || image.is_empty() || image.len() > Pool::FRAME_BYTES {
+        return Err(format!("it has {} bytes", image.len()));
+    }
+    for (word, bytes) in words.iter().zip(image.chunks_exact(8)) {
+        let mut full = [0; 8];
+        full.copy_from_slice(bytes);
+        // Relaxed: published by the release of the frame's word.
+        word.store(u64::from_le_bytes(full), Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Whether words that were filled from so many bytes are frame `number`.
+pub(super) fn check_image(words: &Words, number: u32, bytes: usize) -> Result<(), String> {
+    let view = View::new(words);
+    let used = view.counters().used;
+    if used * 8 != bytes {
+        return Err(format!("{used} of its words are used, and {} came", bytes / 8));
+    }
+    check(view, number).map(drop)
+}
+
+impl Pool {
+    /// The two words of a frame, in a pool with a source.
+    fn whereabouts(&self, number: u32) -> Option<Whereabouts<'_>> {
+        let clock = self.clock.as_deref()?;
+        let mark = &clock.marks.get(number as usize)?[0];
+        Some(Whereabouts::new(self.latch(number)?, mark))
+    }
+
+    /// What to do about a frame that was met without a slot, by the word `met` if nothing keeps the
+    /// frame from being freed since: nothing but starting again, or an error. Waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Absent`]; [`Error::MissingFrame`].
+    #[cold]
+    pub(crate) fn miss(&self, number: u32, met: Option<Observed>) -> Result<(), Error> {
+        match self.whereabouts(number).map(|frame| frame.reach(met)) {
+            Some(Found::Again) => Ok(()),
+            Some(Found::Absent) => Err(Error::Absent { frame: number }),
+            Some(Found::Nowhere) | None => Err(Error::MissingFrame { frame: number }),
+        }
+    }
+
+    /// Brings an absent frame into memory. To be called outside the gate, as it reads from the source
+    /// and may wait for others who do: of several who fetch one frame, one reads it. Of a
+    /// frame that is not absent there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`]; [`Error::Image`] when what came is not the frame;
+    /// [`Error::PoolFull`] when nothing in memory can be given up for it.
+    pub fn fetch(&self, frame: FrameId) -> Result<(), Error> {
+        let (Some(clock), Some(at)) = (self.clock.as_deref(), self.whereabouts(frame.0)) else {
+            return Ok(());
+        };
+        let Some(_loading) = clock.begin(frame.0) else { return Ok(()) };
+        if at.reach(None) != Found::Absent {
+            return Ok(());
+        }
+        let slot = self.take_slot()?;
+        let read = clock.read(frame.0, self.slot_words(slot));
+        if read.is_err() || !at.install(slot) {
+            self.give_slot(slot);
+        }
+        read
+    }
+
+    /// Fetches the frame that was absent when something failed with this error. To be called
+    /// outside the gate; then the operation begins anew.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, if it is another one; otherwise as [`Pool::fetch`].
+    pub fn resolve(&self, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Absent { frame } => self.fetch(FrameId(frame)),
+            error => Err(error),
+        }
+    }
+
+    /// Repeats a read until no frame is absent that it needs.
+    pub(crate) fn fetching<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match read() {
+                Err(error) => self.resolve(error)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Runs a mutation inside the gate, again and again as long as a frame that it needs is
+    /// absent: then the gate is left, the frame fetched, and the gate entered again.
+    ///
+    /// # Errors
+    ///
+    /// As the mutation, and as [`Pool::fetch`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Pool, PoolOptions, Version};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let tree = pool.mutate(|pass| pool.create_tree(pass))?;
+    /// let version = || Version::new(1).unwrap();
+    /// pool.mutate(|pass| tree.put(pass, b"k", b"v", Condition::Always, version))?;
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn mutate<T>(
+        &self,
+        mut mutation: impl FnMut(&Pass<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.fetching(|| mutation(&self.enter()))
+    }
+
+    /// As [`Pool::mutate`], under the closed gate.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn mutate_alone<T>(
+        &self,
+        mut mutation: impl FnMut(&Closed<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.fetching(|| mutation(&self.close_gate()))
+    }
+
+    /// Says that the source has this object, an image of a committed cut, which is to be read
+    /// when it is needed. For a pool that is being filled, like [`Pool::load`]. Blobs cannot
+    /// be declared; they are loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`] when the number is in use or out of range, or the pool has no source.
+    pub fn declare(&self, object: u64) -> Result<(), Error> {
+        let damaged = |what: &str| Error::Image { object, what: what.into() };
+        let number = u32::try_from(object).map_err(|_| damaged("it is no frame"))?;
+        if self.clock.is_none() {
+            return Err(damaged("the pool has no source to read it from"));
+        }
+        if !lock(&self.books).claim_frame(number) {
+            return Err(damaged("its number is taken or out of range"));
+        }
+        // Relaxed: published by the release of the latch.
+        self.epoch_of(number).store(0, Ordering::Relaxed);
+        self.whereabouts(number).expect("a claimed number is in the table").declare();
+        Ok(())
+    }
+
+    /// Makes frame `number` the root of an open tree, which stays in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFrame`]; as [`Pool::fetch`].
+    pub(super) fn root_frame(&self, number: u32) -> Result<(), Error> {
+        while !self.whereabouts(number).is_none_or(Whereabouts::make_root) {
+            self.fetching(|| self.miss(number, None))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets that a frame which is being freed was a root.
+    pub(super) fn forget_mark(&self, number: u32) {
+        if let Some(frame) = self.whereabouts(number) {
+            frame.forget();
+        }
+    }
+
+    /// Frame `number` as it is: latched, or, when it is absent, as a copy from the source.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFrame`]; [`Error::Source`]; [`Error::Image`].
+    pub(crate) fn with_frame<T>(
+        &self,
+        number: u32,
+        look: impl FnOnce(View<'_>) -> T,
+    ) -> Result<T, Error> {
+        loop {
+            if let Some(frame) = self.latch_now(number) {
+                return Ok(look(frame.view()));
+            }
+            let met = self.latch(number).map(|latch| latch.observe());
+            match self.miss(number, met) {
+                Ok(()) => {}
+                Err(Error::Absent { .. }) => {
+                    if let Some(words) = met.and_then(|met| self.glimpse(number, met).transpose()) {
+                        return Ok(look(View::new(&*words?)));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the latch of frame `number`, which is fetched when it is absent; none when there is
+    /// no such frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::fetch`].
+    pub(crate) fn latch_fetched(&self, number: u32) -> Result<Option<Latched<'_>>, Error> {
+        loop {
+            if let Some(frame) = self.latch_now(number) {
+                return Ok(Some(frame));
+            }
+            match self.fetching(|| self.miss(number, None)) {
+                Ok(()) => {}
+                Err(Error::MissingFrame { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A copy of an absent frame from the source, which leaves all in memory as it is; none when
+    /// the frame is not absent by the word `met`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`]; [`Error::Image`].
+    pub(crate) fn glimpse(&self, number: u32, met: Observed) -> Result<Option<Box<Words>>, Error> {
+        let (Some(clock), Some(at)) = (self.clock.as_deref(), self.whereabouts(number)) else {
+            return Ok(None);
+        };
+        if !at.is_absent(met) {
+            return Ok(None);
+        }
+        let words: Vec<AtomicU64> =
+            (0..crate::frame::FRAME_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let words: Box<Words> = words.into_boxed_slice().try_into().expect("the length is right");
+        let read = clock.read(number, &words);
+        // What a frame was that has come back meanwhile, and perhaps changed, counts for nothing.
+        if at.is_absent(met) { read.map(|()| Some(words)) } else { Ok(None) }
+    }
+
+    /// Gives up a frame, so that there is a free slot; false if none can be.
+    pub(super) fn evict(&self) -> bool {
+        let Some(clock) = self.clock.as_deref() else { return false };
+        let mut hand = lock(&clock.hand);
+        let limit = lock(&self.books).frame_limit();
+        let wanted = self.frames.slots() / COOL + 1;
+        let mut steps = 2 * limit as usize + MIN_SLOTS;
+        loop {
+            while hand.cooling.len() < wanted && steps > 0 {
+                steps -= 1;
+                hand.at = if hand.at + 1 < limit { hand.at + 1 } else { 1 };
+                let number = hand.at;
+                if number < limit && self.cool(number) {
+                    hand.cooling.push_back(number);
+                }
+            }
+            let Some(number) = hand.cooling.pop_front() else { return false };
+            match self.give_up(clock, number) {
+                Left::Gone => {
+                    // Relaxed: a number to look at.
+                    clock.evictions.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+                Left::Stays => {}
+                Left::Busy if steps == 0 => {
+                    hand.cooling.push_back(number);
+                    return false;
+                }
+                Left::Busy => {
+                    steps -= 1;
+                    hand.cooling.push_back(number);
+                }
+            }
+        }
+    }
+
+    fn cool(&self, number: u32) -> bool {
+        let Some(frame) = self.whereabouts(number) else { return false };
+        frame.cool(|| {
+            // Acquire: what the last writer of the frame stored there.
+            let since = self.epoch_of(number).load(Ordering::Acquire);
+            since <= self.pins.committed()
+        })
+    }
+
+    fn give_up(&self, clock: &Clock, number: u32) -> Left {
+        let Some(frame) = self.whereabouts(number) else { return Left::Stays };
+        frame.leave(|slot| {
+            // pool::absent, edge 4. Readers of the past wait for no latch.
+            let alone = self.pins.snapshot_needs(0).then(|| clock.past.close());
+            // pool::absent, edge 3: one critical section.
+            let mut books = lock(&self.books);
+            // Acquire: as in `cool`.
+            let since = self.epoch_of(number).load(Ordering::Acquire);
+            let free = alone.is_some() || !self.pins.snapshot_needs(since);
+            if free {
+                books.give_slot(slot);
+            }
+            free
+        })
+    }
+
+    /// Lets a reader of the past in, where it needs that.
+    pub(super) fn read_past(&self) -> Option<Pass<'_>> {
+        self.clock.as_deref().map(|clock| clock.past.enter())
+    }
+
+    /// Takes a free slot, for which a frame is given up if need be.
+    pub(super) fn find_slot(&self) -> Option<u32> {
+        for _ in 0..ATTEMPTS {
+            let slot = lock(&self.books).take_slot();
+            if slot.is_some() {
+                return slot;
+            }
+            if !self.evict() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Most changed frames and kept images, in a pool with a source.
+    fn most_changed(&self) -> usize {
+        let slots = self.frames.slots() - 1;
+        slots - slots / RESERVE
+    }
+
+    /// Makes sure that so many frames may change that have not changed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyChanged`].
+    pub(super) fn admit(&self, frames: usize) -> Result<(), Error> {
+        if self.clock.is_none() {
+            return Ok(());
+        }
+        let books = lock(&self.books);
+        let (_, kept, _) = books.kept.counts();
+        if books.changed.total() + kept + frames <= self.most_changed() {
+            return Ok(());
+        }
+        drop(books);
+        let limit = (self.most_changed() * Self::FRAME_BYTES) as u64;
+        Err(Error::TooManyChanged { limit })
+    }
+
+    /// Counts a change of a frame: of a new one, of one that had last changed in an earlier epoch,
+    /// or the end of one.
+    pub(super) fn count_change(&self, before: Option<u64>, after: Option<u64>) {
+        if self.clock.is_none() {
+            return;
+        }
+        let mut books = lock(&self.books);
+        if let Some(epoch) = before {
+            books.changed.remove(epoch);
+        }
+        if let Some(epoch) = after {
+            books.changed.add(epoch);
+        }
+    }
+
+    /// For the accounts: the slot that a frame has, and whether it is absent.
+    pub(super) fn place_of(&self, number: u32) -> (u32, bool) {
+        match self.whereabouts(number) {
+            Some(frame) => frame.slot(),
+            None => (self.latch(number).map_or(NO_SLOT, |latch| latch.slot()), false),
+        }
+    }
+}

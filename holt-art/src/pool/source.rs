@@ -1,0 +1,45 @@
+//! Where frames come from that are not in memory.
+
+/// What a [`FrameSource`] may fail with.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keeps the images of committed [cuts](crate::Cut), so that a pool need not have all of its
+/// frames in memory.
+///
+/// A frame that has not changed since the last committed cut may be given up by the pool and
+/// asked for here again, by any thread and several at a time.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::{Arc, Mutex};
+/// use holt_art::{FrameSource, Pool, PoolOptions, SourceError};
+///
+/// #[derive(Debug, Default)]
+/// struct Images(Mutex<BTreeMap<u64, Vec<u8>>>);
+///
+/// impl FrameSource for Images {
+///     fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError> {
+///         out.extend_from_slice(self.0.lock().unwrap().get(&object).ok_or("no such image")?);
+///         Ok(())
+///     }
+/// }
+///
+/// let images = Arc::new(Images::default());
+/// let pool = Pool::with_source(PoolOptions::with_bytes(64 << 20, 64 << 20), images)?;
+/// assert_eq!(pool.stats().absent, 0);
+/// # Ok::<(), holt_art::Error>(())
+/// ```
+pub trait FrameSource: std::fmt::Debug + Send + Sync {
+    /// Appends the image that `object` had in the last committed cut to `out`, which is empty.
+    ///
+    /// A cut's images have to be here before [`Cut::commit`](crate::Cut::commit) is called for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is in the way. Who needed the frame gets it as
+    /// [`Error::Source`](crate::Error::Source); nothing else is affected, and the next one who
+    /// needs it asks again.
+    fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError>;
+}
