@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 
 use holt_art::{
-    Closed, Condition, Error, Existing, Moving, Pass, Put, Removed, Renamed, Tree, Version,
+    Closed, Condition, Error, Existing, MAX_KEY, Moving, Pass, Put, Removed, Renamed, Tree, Version,
 };
 
 use crate::model::{Model, below, rename};
@@ -83,6 +83,9 @@ impl Pair {
             Change::Put(key, value, condition) => {
                 let found = model.get(key).map(|(_, version)| *version);
                 let put = self.tree.put(pass, key, value, *condition, sequence);
+                if key.len() > MAX_KEY {
+                    return too_long(put, key, &calls);
+                }
                 let put = room(put, &calls)?;
                 let applied = condition.holds(found);
                 let expected = match found {
@@ -98,6 +101,9 @@ impl Pair {
             Change::Remove(key, condition) => {
                 let found = model.get(key).map(|(_, version)| *version);
                 let removed = self.tree.remove(pass, key, *condition, sequence);
+                if key.len() > MAX_KEY {
+                    return too_long(removed, key, &calls);
+                }
                 let removed = room(removed, &calls)?;
                 let applied = found.is_some() && condition.holds(found);
                 let expected = match found {
@@ -148,6 +154,9 @@ impl Pair {
             Change::RemovePrefix(prefix) => {
                 let gone = below(model, prefix);
                 let removed = tree.remove_prefix(moving, prefix, trash, sequence);
+                if prefix.len() > MAX_KEY {
+                    return too_long(removed, prefix, &calls);
+                }
                 let removed = room(removed, &calls)?;
                 let there = !gone.is_empty();
                 assert_eq!((removed, calls.get()), (there.then_some(version), u32::from(there)));
@@ -159,6 +168,16 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// That a change was refused for its name.
+fn too_long<T: Debug + PartialEq>(
+    result: Result<T, Error>,
+    name: &[u8],
+    calls: &Cell<u32>,
+) -> Result<(), Full> {
+    assert_eq!((result, calls.get()), (Err(Error::KeyTooLong { length: name.len() }), 0));
+    Ok(())
 }
 
 /// What came of a change that nothing but a full pool may refuse. A place in the order is

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holt_art::{
-    Condition, Cursor, Cut, Entry, Error, Outlook, Pool, PoolOptions, Scan, SnapshotTree, Tree,
-    Version,
+    Condition, Cursor, Cut, Entry, Error, MAX_KEY, Outlook, Pool, PoolOptions, Scan, SnapshotTree,
+    Tree, Version,
 };
 
 use crate::bytes::Bytes;
@@ -243,7 +243,11 @@ impl Run {
 
     /// Every question about one name.
     fn ask(&self, bytes: &mut Bytes<'_>) {
-        let name = bytes.name(&self.model);
+        let [name, second, third] = [(); 3].map(|()| {
+            let mut name = bytes.name(&self.model);
+            name.truncate(MAX_KEY);
+            name
+        });
         let check = |tree: &dyn Reads, model: &Model| {
             assert_eq!(tree.record(&name).as_ref(), model.get(&name));
             let keys = below(model, &name);
@@ -259,7 +263,7 @@ impl Run {
         let upto = self.model.range(..=name.clone()).rev();
         let longest = upto.filter(|(key, _)| name.starts_with(key)).map(entry).next();
         assert_eq!(tree.longest_prefix(&name).unwrap(), longest);
-        let keys = [name.clone(), bytes.name(&self.model), bytes.name(&self.model)];
+        let keys = [name, second, third];
         let mut found = vec![None; keys.len()];
         tree.get_many(&keys, |at, record| {
             found[at] = record.map(|(value, version)| (value.to_vec(), version));
