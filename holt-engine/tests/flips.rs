@@ -66,7 +66,7 @@ fn irrelevant(disk: &SimDisk, name: &str, log_end: u64) -> Vec<Range<u64>> {
     let start_of = |name: &String| u64::from_str_radix(name.strip_prefix("LOG-")?, 16).ok();
     let starts = disk.list().unwrap();
     if starts.iter().filter_map(start_of).any(|start| header.start < start && start <= log_start) {
-        return Vec::from([0..len]);
+        return std::iter::once(0..len).collect();
     }
     let body = SEGMENT_HEADER_LEN as u64;
     let before = body..header.file_offset(log_start.clamp(header.start, header.end()));
