@@ -50,8 +50,8 @@
 //! - All keys and values are in memory, beside being on disk: what is opened has to fit.
 //! - One process at a time writes to a database.
 //! - Reads of a key take no lock and see each write and each batch whole or not at all; they wait for a
-//!   batch or a move of a prefix that is just being applied, and for nothing else. A scan is no
-//!   snapshot: it may see a part of what is written while it runs.
+//!   batch or a move of a prefix that is just being applied, and for nothing else. A scan sees each
+//!   batch and each move whole or not at all, too; of the single writes beside it, it may see some.
 //! - Batches, renames and prefix operations are alone while they are applied: other writers wait.
 //!
 //! # Features
