@@ -1,8 +1,11 @@
-//! Listings by the rules of object stores, one test a rule, and pages against a naive model.
+//! Listings by the rules of object stores, one test a rule, pages against a naive model, and
+//! lists beside batches and moves.
 
 mod common;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use common::{Model, listing, names};
 use holt_engine::disk::RealDisk;
@@ -243,4 +246,48 @@ proptest! {
         reversed.reverse();
         prop_assert_eq!(reversed, visited);
     }
+}
+
+/// Batches change the first, a middle and the last key together; each list is longer than a
+/// cursor reads at a time.
+#[test]
+fn a_scan_sees_each_batch_and_each_move_whole_or_not_at_all() {
+    let db = Db::in_memory().unwrap();
+    let tree = db.default_tree();
+    for n in 0..3_000 {
+        tree.put(format!("m/{n:04}").as_bytes(), b"stays").unwrap();
+    }
+    let ends: [&[u8]; 3] = [b"a", b"m/1500-", b"z"];
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for turn in 0..3_000_u32 {
+                db.atomic(|batch| {
+                    ends.iter().try_for_each(|key| batch.put(&tree, key, &turn.to_be_bytes()))
+                })
+                .unwrap();
+                let (from, to) = if turn % 2 == 0 { ("m/2", "n/2") } else { ("n/2", "m/2") };
+                let _ = tree.rename_prefix(from.as_bytes(), to.as_bytes()).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut last = None;
+        while !done.load(Ordering::Relaxed) {
+            let (mut stays, mut seen) = (0, Vec::new());
+            for entry in tree.scan() {
+                let entry = entry.unwrap();
+                match entry.value() {
+                    Some(b"stays") => stays += 1,
+                    value => seen.push(value.map(<[u8]>::to_vec)),
+                }
+            }
+            assert_eq!(stays, 3_000);
+            assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+            assert!(seen.is_empty() || seen.len() == ends.len(), "{seen:?}");
+            let first = seen.into_iter().next().flatten();
+            assert!(first >= last, "{first:?} after {last:?}");
+            last = first;
+        }
+        writer.join().unwrap();
+    });
 }

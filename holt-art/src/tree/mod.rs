@@ -32,6 +32,8 @@ mod split;
 mod under;
 pub(crate) mod verify;
 mod walker;
+#[cfg(test)]
+mod walks;
 
 pub use outcome::{Condition, Version};
 
