@@ -27,6 +27,9 @@ const SHAPES: [Shape; 3] = [
 ];
 
 const KEYS: u32 = 80_000;
+/// Keys under lasting change, of which a half to a quarter are there at a time. Frames of keys that
+/// come at random fill up and are cut nearly at once, so the fill of a small tree swings.
+const CHANGING: u32 = 320_000;
 
 fn shuffle<T>(random: &mut Random, items: &mut [T]) {
     for at in (1..items.len()).rev() {
@@ -83,7 +86,7 @@ fn frames_stay_filled_under_lasting_change() {
     println!("seed {seed}");
     for (name, length, key) in SHAPES {
         let mut random = Random::new(seed);
-        let mut keys: Vec<Vec<u8>> = (0..KEYS).map(key).collect();
+        let mut keys: Vec<Vec<u8>> = (0..CHANGING).map(key).collect();
         keys.sort();
         let map = Art::new().unwrap();
         let mut present = vec![false; keys.len()];
@@ -126,10 +129,11 @@ fn frames_stay_filled_under_lasting_change() {
             assert_eq!(map.verify(), []);
             fills.push(fill(&map));
         }
-        // Frames of keys that come at random fill up and are cut nearly at once, so the fill
-        // of a tree this small goes up and down with its size.
+        // Keys without common prefixes do not quite hold 0.70 at each moment (0.697 is the least
+        // that was seen): their frames have several parents, and merging goes by the parent.
+        let least = if name == "random" { 0.65 } else { 0.70 };
         let mean = fills.iter().sum::<f64>() / fills.len() as f64;
-        assert!(mean >= 0.70 && fills.iter().all(|&fill| fill >= 0.65), "{name}: {fills:.3?}");
+        assert!(mean >= 0.70 && fills.iter().all(|&fill| fill >= least), "{name}: {fills:.3?}");
         shuffle(&mut random, &mut order);
         for &at in order.iter().filter(|&&at| present[at]) {
             map.remove(&keys[at]).unwrap();
