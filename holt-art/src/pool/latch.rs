@@ -29,9 +29,10 @@
 //! # Liveness
 //!
 //! A holder never waits for a reader, and nobody who holds a latch waits for another one
-//! without an end: writers upgrade to words that they have observed or give up, and the
-//! readers that fall back to latches ask for the next one a bounded number of times. (Frames
-//! may hang below one another in a circle, so an order of parent before child would not do.)
+//! without an end: writers upgrade to words that they have observed or give up, and readers
+//! and mutations that fall back to latches ask for the next one a bounded number of times.
+//! (Frames may hang below one another in a circle, so an order of parent before child would
+//! not do.)
 //! Waiting is a short spin, then yielding.
 //!
 //! Checked by `tests/loom.rs`: `optimistic_read_is_never_torn`,

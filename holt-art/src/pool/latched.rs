@@ -91,7 +91,8 @@ impl<'p> Latched<'p> {
         Item { number: self.number, slot: self.slot, since: self.since(), until: self.pool.epoch() }
     }
 
-    /// Makes sure that the frame may be changed: when a pin needs it as it is, the live frame moves to a new slot and the old one stays as the preserved image.
+    /// Makes sure that the frame may be changed: when a pin needs it as it is, the live frame
+    /// moves to a new slot and the old one stays as the preserved image.
     ///
     /// # Errors
     ///

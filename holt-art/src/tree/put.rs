@@ -12,7 +12,8 @@ use crate::pool::gate::Pass;
 use crate::{MAX_KEY, MAX_VALUE};
 
 /// How often room is made for one record before that is given up as a fault of the tree.
-/// Lost races do not count.
+/// An attempt that found its frames changed by others counts too; races for the record's own
+/// frame do not.
 pub(super) const MAX_ROOMS: u32 = 100_000;
 
 impl Tree {
