@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quick: bool,
     /// Run the quick set and fail where a ratio to the best peer has become worse than the
-    /// recorded one by more than the noise of this run.
+    /// recorded one by more than the noise of this run, in three runs of the workloads concerned.
     #[arg(long)]
     pub(crate) check: bool,
     /// Write `WORKLOADS.md` and `ENGINES.md` again and measure nothing.

@@ -231,6 +231,10 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        // The common case, and cheaper than a vector of one.
+        if let [bytes] = bufs {
+            return Ok(rustix::io::pwrite(&self.descriptor, bytes, offset)?);
+        }
         // More slices than the system takes would be refused whole; a first part is legal.
         let bufs = &bufs[..bufs.len().min(MAX_SLICES)];
         Ok(rustix::io::pwritev(&self.descriptor, bufs, offset)?)

@@ -175,6 +175,7 @@ impl<D: Disk> Journal<D> {
         let permit = match shared.ring.try_acquire(record_len) {
             Ok(permit) => permit,
             Err(RingError::Full) => {
+                shared.check_owner()?;
                 shared.drain()?;
                 shared.ring.acquire(record_len).map_err(|error| self.refused(error))?
             }

@@ -2,48 +2,83 @@
 
 use std::path::Path;
 
-use super::record::{Ratio, Record, Row};
+use super::record::{CellRecord, Ratio, Record, Row};
 use crate::Failure;
 
 /// A ratio that has become worse.
 #[derive(Debug, PartialEq)]
 struct Regression {
-    place: String,
+    /// Which workload.
+    cell: String,
+    op: String,
     before: f64,
     /// The ratio of the run, or nothing when it could no longer be measured.
     now: Option<Ratio>,
 }
 
-/// Compares the ratios of a run with those recorded in a file; an error names every ratio that has
-/// become worse by more than the noise of the run.
-pub(crate) fn compare(run: &Record, recorded: &Path) -> Result<(), Failure> {
-    let recorded = Record::read(recorded)
-        .map_err(|error| format!("{error}; `cargo xtask bench --quick` records one"))?;
-    let (compared, regressions) = regressions(run, &recorded);
-    if compared == 0 {
-        return Err("the run and the record have no ratio in common: nothing was checked".into());
-    }
-    for regression in &regressions {
-        match &regression.now {
-            Some(now) => println!(
-                "worse: {}: {:.2} of {}, recorded {:.2}, noise {:.2}",
-                regression.place, now.value, now.peer, regression.before, now.noise
-            ),
-            None => println!(
-                "lost: {}: not measured any more, recorded {:.2}",
-                regression.place, regression.before
-            ),
+/// What became worse, as far as the runs up to now say.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    compared: usize,
+    worse: Vec<Regression>,
+}
+
+/// Reads the record to compare with.
+pub(crate) fn recorded(path: &Path) -> Result<Record, Failure> {
+    Record::read(path)
+        .map_err(|error| format!("{error}; `cargo xtask bench --quick` records one").into())
+}
+
+impl Findings {
+    /// Compares the ratios of a run with the recorded ones.
+    pub(crate) fn of(run: &Record, recorded: &Record) -> Result<Self, Failure> {
+        let (compared, worse) = regressions(run, recorded);
+        if compared == 0 {
+            return Err(
+                "the run and the record have no ratio in common: nothing was checked".into()
+            );
         }
+        Ok(Self { compared, worse })
     }
-    println!("{compared} ratios compared, {} worse", regressions.len());
-    match regressions.len() {
-        0 => Ok(()),
-        worse => Err(format!("{worse} of {compared} ratios have become worse").into()),
+
+    /// Whether any ratio of a cell is among those that became worse.
+    pub(crate) fn name(&self, cell: &CellRecord) -> bool {
+        let title = cell.title();
+        self.worse.iter().any(|regression| regression.cell == title)
+    }
+
+    /// Keeps what another run of the cells finds worse too.
+    pub(crate) fn confirm(&mut self, run: &Record, recorded: &Record) {
+        let (_, again) = regressions(run, recorded);
+        self.worse = again
+            .into_iter()
+            .filter(|new| self.worse.iter().any(|old| old.cell == new.cell && old.op == new.op))
+            .collect();
+    }
+
+    /// Prints what became worse; an error when anything did.
+    pub(crate) fn judge(&self) -> Result<(), Failure> {
+        for Regression { cell, op, before, now } in &self.worse {
+            match now {
+                Some(Ratio { value, noise, peer }) => println!(
+                    "worse: {cell}: {op}: {value:.2} of {peer}, recorded {before:.2}, noise {noise:.2}"
+                ),
+                None => println!("lost: {cell}: {op}: not measured any more, recorded {before:.2}"),
+            }
+        }
+        println!("{self}");
+        if self.worse.is_empty() { Ok(()) } else { Err(self.to_string().into()) }
     }
 }
 
-/// How many recorded ratios belong to workloads of the run, and which of them have become worse
-/// or could not be measured.
+impl std::fmt::Display for Findings {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} ratios compared, {} worse", self.compared, self.worse.len())
+    }
+}
+
+/// How many recorded ratios belong to workloads of the run, and which of them have become worse by
+/// more than the noise of the run or could not be measured.
 fn regressions(run: &Record, recorded: &Record) -> (usize, Vec<Regression>) {
     let mut compared = 0;
     let mut found = Vec::new();
@@ -56,7 +91,8 @@ fn regressions(run: &Record, recorded: &Record) -> (usize, Vec<Regression>) {
             compared += 1;
             if now.as_ref().is_none_or(|now| now.value > then.value + now.noise) {
                 found.push(Regression {
-                    place: format!("{}: {}", cell.title(), row.op),
+                    cell: cell.title(),
+                    op: row.op.clone(),
                     before: then.value,
                     now,
                 });
@@ -68,8 +104,8 @@ fn regressions(run: &Record, recorded: &Record) -> (usize, Vec<Regression>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Settings;
     use super::super::record::tests::row_of;
-    use super::super::record::{CellRecord, Settings};
     use super::*;
     use crate::engines::OURS;
     use crate::machine::Machine;
@@ -116,6 +152,29 @@ mod tests {
     fn the_workload_that_became_worse_is_named() {
         let (compared, found) = regressions(&record(&[90.0]), &record(&[50.0]));
         assert_eq!(compared, 1);
-        assert_eq!(found[0].place, "core, kv, 5 keys, memory: get (hit)");
+        assert_eq!(found[0].cell, "core, kv, 5 keys, memory");
+        assert_eq!(found[0].op, "get (hit)");
+    }
+
+    #[test]
+    fn only_what_every_run_finds_worse_is_a_regression() -> Result<(), Failure> {
+        let recorded = record(&[50.0, 50.0, 50.0]);
+        let worse = record(&[60.0, 61.0, 59.0]);
+        let as_before = record(&[50.0, 51.0, 49.0]);
+
+        let mut findings = Findings::of(&worse, &recorded)?;
+        assert!(findings.name(&worse.cells[0]));
+        findings.confirm(&worse, &recorded);
+        assert!(findings.judge().is_err(), "worse in both runs");
+        findings.confirm(&as_before, &recorded);
+        assert!(!findings.name(&worse.cells[0]));
+        findings.judge()
+    }
+
+    #[test]
+    fn a_run_without_a_recorded_ratio_checks_nothing() {
+        let mut other = record(&[50.0]);
+        other.cells[0].size = 6;
+        assert!(Findings::of(&other, &record(&[50.0])).is_err());
     }
 }
