@@ -19,9 +19,7 @@
 //!   the log is needed from an address below its end, has lost records that may have been acknowledged.
 //! - Segments that the mark does not know of were made and never written to.
 
-use crc32fast::Hasher;
-
-use crate::fields::{put, take, u32_at, u64_at};
+use crate::fields::{HEAD_LEN, Head, put, take, u64_at};
 use crate::{
     Damage, DbId, Error, FIRST_ADDRESS, LOG_VERSION, MAX_ADDRESS, SEGMENT_HEADER_LEN, SegmentHeader,
 };
@@ -29,10 +27,8 @@ use crate::{
 /// Bytes of a mark.
 pub const LOG_MARK_LEN: usize = 64;
 
-const MAGIC: [u8; 8] = *b"HOLTMARK";
-const VERSION: usize = 8;
-const CHECKSUM: usize = 12;
-const DB: usize = 16;
+const HEAD: Head = Head { magic: *b"HOLTMARK", version: LOG_VERSION, what: WHAT };
+const DB: usize = HEAD_LEN;
 const SEQUENCE: usize = 32;
 const START: usize = 40;
 const WINDOW: usize = 48;
@@ -40,7 +36,6 @@ const SALT: usize = 56;
 
 const WHAT: &str = "the log's mark";
 
-const _: () = assert!(VERSION == MAGIC.len() && CHECKSUM == VERSION + 4 && DB == CHECKSUM + 4);
 const _: () = assert!(SEQUENCE == DB + 16 && START == SEQUENCE + 8 && WINDOW == START + 8);
 const _: () = assert!(SALT == WINDOW + 8 && LOG_MARK_LEN == SALT + 8);
 
@@ -129,15 +124,12 @@ impl LogMark {
     #[must_use]
     pub fn encode(&self) -> [u8; LOG_MARK_LEN] {
         let mut bytes = [0; LOG_MARK_LEN];
-        put(&mut bytes, 0, MAGIC);
-        put(&mut bytes, VERSION, LOG_VERSION.to_le_bytes());
         put(&mut bytes, DB, self.db.0);
         put(&mut bytes, SEQUENCE, self.sequence.to_le_bytes());
         put(&mut bytes, START, self.start.to_le_bytes());
         put(&mut bytes, WINDOW, self.window.to_le_bytes());
         put(&mut bytes, SALT, self.salt.to_le_bytes());
-        let checksum = checksum(&bytes);
-        put(&mut bytes, CHECKSUM, checksum.to_le_bytes());
+        HEAD.seal(&mut bytes);
         bytes
     }
 
@@ -148,22 +140,7 @@ impl LogMark {
     /// [`Error::CutShort`], [`Error::Magic`], [`Error::Version`], [`Error::Checksum`], or [`Error::Malformed`] when
     /// there can be no such segment.
     pub fn decode(bytes: &[u8]) -> Result<LogMark, Error> {
-        let Some(bytes) = bytes.get(..LOG_MARK_LEN) else {
-            let (needed, found) = (LOG_MARK_LEN as u64, bytes.len() as u64);
-            return Err(Error::CutShort { what: WHAT, needed, found });
-        };
-        if bytes[..VERSION] != MAGIC {
-            return Err(Error::Magic { what: WHAT });
-        }
-        // Before the checksum: another version may check itself in another way.
-        let version = u32_at(bytes, VERSION);
-        if version != LOG_VERSION {
-            return Err(Error::Version { what: WHAT, found: version, supported: LOG_VERSION });
-        }
-        let (expected, found) = (u32_at(bytes, CHECKSUM), checksum(bytes));
-        if expected != found {
-            return Err(Error::Checksum { what: WHAT, expected, found });
-        }
+        let bytes = HEAD.open(bytes, LOG_MARK_LEN)?;
         let mark = LogMark {
             db: DbId(take(bytes, DB)),
             sequence: u64_at(bytes, SEQUENCE),
@@ -194,13 +171,6 @@ impl LogMark {
         }
         Ok(())
     }
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(&bytes[..CHECKSUM]);
-    hasher.update(&bytes[DB..]);
-    hasher.finalize()
 }
 
 #[cfg(test)]
@@ -287,7 +257,7 @@ mod tests {
     #[test]
     fn another_version_is_named_with_the_known_one() {
         let mut bytes = mark().encode();
-        bytes[VERSION] = 9;
+        bytes[8] = 9;
         let (found, supported) = (9, LOG_VERSION);
         assert_eq!(LogMark::decode(&bytes), Err(Error::Version { what: WHAT, found, supported }));
     }

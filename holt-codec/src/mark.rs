@@ -18,9 +18,7 @@
 //! directory or the manifest: a manifest that ends before the mark's commit has lost
 //! something that was durable.
 
-use crc32fast::Hasher;
-
-use crate::fields::{put, take, u32_at, u64_at};
+use crate::fields::{HEAD_LEN, Head, put, take, u32_at, u64_at};
 use crate::{DbId, Error};
 
 /// Bytes of a mark.
@@ -29,10 +27,8 @@ pub const MARK_LEN: usize = 64;
 /// Version of the data file's format that this crate reads and writes.
 pub const MARK_VERSION: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"HOLTDATA";
-const VERSION: usize = 8;
-const CHECKSUM: usize = 12;
-const DB: usize = 16;
+const HEAD: Head = Head { magic: *b"HOLTDATA", version: MARK_VERSION, what: WHAT };
+const DB: usize = HEAD_LEN;
 const SEQUENCE: usize = 32;
 const MANIFEST: usize = 40;
 const RECORD: usize = 48;
@@ -41,7 +37,6 @@ const GENERATION: usize = 56;
 
 const WHAT: &str = "data file mark";
 
-const _: () = assert!(VERSION == MAGIC.len() && CHECKSUM == VERSION + 4 && DB == CHECKSUM + 4);
 const _: () = assert!(SEQUENCE == DB + 16 && MANIFEST == SEQUENCE + 8 && RECORD == MANIFEST + 8);
 const _: () = assert!(RESERVED == RECORD + 4 && GENERATION == RESERVED + 4);
 const _: () = assert!(MARK_LEN == GENERATION + 8);
@@ -65,15 +60,12 @@ impl Mark {
     /// The mark's bytes.
     pub fn encode(&self) -> [u8; MARK_LEN] {
         let mut bytes = [0; MARK_LEN];
-        put(&mut bytes, 0, MAGIC);
-        put(&mut bytes, VERSION, MARK_VERSION.to_le_bytes());
         put(&mut bytes, DB, self.db.0);
         put(&mut bytes, SEQUENCE, self.sequence.to_le_bytes());
         put(&mut bytes, MANIFEST, self.manifest.to_le_bytes());
         put(&mut bytes, RECORD, self.record_checksum.to_le_bytes());
         put(&mut bytes, GENERATION, self.generation.to_le_bytes());
-        let checksum = checksum(&bytes);
-        put(&mut bytes, CHECKSUM, checksum.to_le_bytes());
+        HEAD.seal(&mut bytes);
         bytes
     }
 
@@ -84,23 +76,7 @@ impl Mark {
     /// [`Error::CutShort`], [`Error::Magic`], [`Error::Version`], [`Error::Checksum`],
     /// [`Error::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Mark, Error> {
-        let Some(bytes) = bytes.get(..MARK_LEN) else {
-            let (needed, found) = (MARK_LEN as u64, bytes.len() as u64);
-            return Err(Error::CutShort { what: WHAT, needed, found });
-        };
-        if bytes[..VERSION] != MAGIC {
-            return Err(Error::Magic { what: "a data file" });
-        }
-        // Before the checksum: another version may check itself in another way.
-        let version = u32_at(bytes, VERSION);
-        if version != MARK_VERSION {
-            let (found, supported) = (version, MARK_VERSION);
-            return Err(Error::Version { what: "the data file", found, supported });
-        }
-        let (expected, found) = (u32_at(bytes, CHECKSUM), checksum(bytes));
-        if expected != found {
-            return Err(Error::Checksum { what: WHAT, expected, found });
-        }
+        let bytes = HEAD.open(bytes, MARK_LEN)?;
         if u32_at(bytes, RESERVED) != 0 {
             return Err(Error::Malformed { what: WHAT, why: "reserved bytes are not zero" });
         }
@@ -112,13 +88,6 @@ impl Mark {
             generation: u64_at(bytes, GENERATION),
         })
     }
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(&bytes[..CHECKSUM]);
-    hasher.update(&bytes[DB..]);
-    hasher.finalize()
 }
 
 #[cfg(test)]
@@ -161,15 +130,15 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named_and_reserved_bytes_are_checked() {
-        let with = |at, value: u32| {
+        let with = |head: Head, at, value: u32| {
             let mut bytes = mark().encode();
             put(&mut bytes, at, value.to_le_bytes());
-            let checksum = checksum(&bytes);
-            put(&mut bytes, CHECKSUM, checksum.to_le_bytes());
+            head.seal(&mut bytes);
             Mark::decode(&bytes)
         };
-        let what = "the data file";
-        assert_eq!(with(VERSION, 2), Err(Error::Version { what, found: 2, supported: 1 }));
-        assert!(matches!(with(RESERVED, 1), Err(Error::Malformed { .. })));
+        let newer = Head { version: 2, ..HEAD };
+        let version = Error::Version { what: WHAT, found: 2, supported: 1 };
+        assert_eq!(with(newer, GENERATION, 11), Err(version));
+        assert!(matches!(with(HEAD, RESERVED, 1), Err(Error::Malformed { .. })));
     }
 }
