@@ -95,7 +95,8 @@ impl Ring {
     /// Makes a ring of at least `capacity` bytes whose first record will have the address `start`.
     ///
     /// The capacity is rounded up to a power of two, at least 64. Beside the bytes the ring keeps one 8-byte mark for each granule of 8
-    /// bytes, so it takes twice its capacity of address space; memory that was never used costs nothing.
+    /// bytes, so it takes twice its capacity of address space; memory that was never used costs nothing. Beyond the first 2 MiB of
+    /// either the system is asked for huge pages, where it has them.
     ///
     /// # Errors
     ///

@@ -68,7 +68,7 @@ impl BatchBuf {
         }
         self.ops.reserve(len);
         self.ops.put_u8(op.kind() as u8);
-        layout.write(&mut self.ops);
+        layout.each_part(|part| self.ops.put_slice(part));
         self.ops.put_slice(&ZEROS[..len - 1 - layout.len()]);
         self.count += 1;
         Ok(())

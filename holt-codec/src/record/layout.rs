@@ -2,8 +2,6 @@
 //!
 //! Everything that the log holds has this shape, so there is one way to measure a body and one to write it.
 
-use bytes::BufMut;
-
 use super::GRANULE;
 use crate::varint;
 
@@ -13,9 +11,18 @@ const MAX_INTEGERS: usize = 4;
 /// Zeros to pad with.
 pub(super) const ZEROS: [u8; GRANULE] = [0; GRANULE];
 
+/// Bytes that the integers of a body take, at most.
+pub(super) const MAX_HEAD: usize = MAX_INTEGERS * varint::MAX_LEN;
+
 /// A body in parts.
+#[derive(Clone, Copy)]
 pub(super) struct Layout<'a> {
-    head: [u8; MAX_INTEGERS * varint::MAX_LEN],
+    /// The integers, of which the first `count` are the body's.
+    integers: [u64; MAX_INTEGERS],
+    count: usize,
+    /// The one integer is 64 bits in the body, not as short as it can be.
+    fixed: bool,
+    /// Bytes that the integers take.
     head_len: usize,
     strings: [&'a [u8]; 2],
 }
@@ -29,19 +36,17 @@ impl<'a> Layout<'a> {
         second: &'a [u8],
     ) -> Self {
         const { assert!(N <= MAX_INTEGERS) };
-        let mut head = [0; MAX_INTEGERS * varint::MAX_LEN];
-        let mut head_len = 0;
-        for integer in integers {
-            head_len += varint::put(&mut head[head_len..], integer);
-        }
-        Layout { head, head_len, strings: [first, second] }
+        let mut all = [0; MAX_INTEGERS];
+        all[..N].copy_from_slice(&integers);
+        let head_len = integers.iter().map(|&integer| varint::len(integer)).sum();
+        Layout { integers: all, count: N, fixed: false, head_len, strings: [first, second] }
     }
 
     /// A body that begins with one fixed 64-bit integer and goes on with one string.
     pub(super) fn fixed(integer: u64, string: &'a [u8]) -> Self {
-        let mut head = [0; MAX_INTEGERS * varint::MAX_LEN];
-        head[..8].copy_from_slice(&integer.to_le_bytes());
-        Layout { head, head_len: 8, strings: [string, &[]] }
+        let mut layout = Layout::new([integer], string, &[]);
+        (layout.fixed, layout.head_len) = (true, size_of::<u64>());
+        layout
     }
 
     /// Bytes without padding.
@@ -50,18 +55,32 @@ impl<'a> Layout<'a> {
         self.head_len + self.strings[0].len() + self.strings[1].len()
     }
 
-    /// The parts in order.
+    /// Writes the integers to the front of `out`, where there is room for [`MAX_HEAD`] bytes, and returns how many they take.
     #[inline]
-    pub(super) fn parts(&self) -> [&[u8]; 3] {
-        [&self.head[..self.head_len], self.strings[0], self.strings[1]]
+    pub(super) fn put_head(&self, out: &mut [u8]) -> usize {
+        if self.fixed {
+            out[..8].copy_from_slice(&self.integers[0].to_le_bytes());
+            return 8;
+        }
+        let mut at = 0;
+        for &integer in &self.integers[..self.count] {
+            at += varint::put(&mut out[at..], integer);
+        }
+        at
     }
 
-    /// Writes the parts, without padding.
+    /// The strings, in order, which stand behind the integers.
     #[inline]
-    pub(super) fn write(&self, out: &mut impl BufMut) {
-        for part in self.parts() {
-            out.put_slice(part);
-        }
+    pub(super) fn strings(&self) -> [&'a [u8]; 2] {
+        self.strings
+    }
+
+    /// Hands the parts to `take` in order, without padding.
+    pub(super) fn each_part(&self, mut take: impl FnMut(&[u8])) {
+        let mut head = [0; MAX_HEAD];
+        let len = self.put_head(&mut head);
+        take(&head[..len]);
+        self.strings.into_iter().for_each(take);
     }
 }
 

@@ -76,6 +76,7 @@ pub enum Op<'a> {
 
 impl<'a> Op<'a> {
     /// Which kind of record holds this operation alone.
+    #[inline]
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
