@@ -10,20 +10,21 @@
 //!   `start_after` lies in is not told again.
 //! - A group counts as one entry against the limit.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 
-use holt_art::Cursor;
 use holt_journal::disk::{Disk, RealDisk};
 
-use crate::catalog::Named;
-use crate::core::{Lease, check_key};
+use crate::core::check_key;
 use crate::entry::{Entry, EntryRef};
 use crate::error::Error;
-use crate::sync::Arc;
+use crate::prefixes::Usage;
+use crate::source::{List, Source};
 
 /// What to read: the result of [`Tree::prefix`](crate::Tree::prefix), [`Tree::range`](crate::Tree::range)
-/// and [`Tree::scan`](crate::Tree::scan), to be narrowed down and then iterated over.
+/// and [`Tree::scan`](crate::Tree::scan), and of their like for a tree of a snapshot, to be narrowed
+/// down and then iterated over.
 ///
 /// # Examples
 ///
@@ -56,8 +57,7 @@ use crate::sync::Arc;
 /// ```
 #[must_use = "nothing is read before it is iterated over"]
 pub struct Scan<D: Disk = RealDisk> {
-    lease: Arc<Lease<D>>,
-    named: Arc<Named>,
+    source: Source<D>,
     scan: holt_art::Scan,
     limit: u64,
     reverse: bool,
@@ -67,14 +67,13 @@ pub struct Scan<D: Disk = RealDisk> {
 
 impl<D: Disk> Scan<D> {
     /// The keys that begin with `prefix`.
-    pub(crate) fn prefix(lease: &Arc<Lease<D>>, named: &Arc<Named>, prefix: &[u8]) -> Scan<D> {
-        Scan::new(lease, named, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
+    pub(crate) fn prefix(source: Source<D>, prefix: &[u8]) -> Scan<D> {
+        Scan::new(source, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
     }
 
     /// The keys between two bounds.
     pub(crate) fn range(
-        lease: &Arc<Lease<D>>,
-        named: &Arc<Named>,
+        source: Source<D>,
         (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
     ) -> Scan<D> {
         let key = |bound: &Bound<Vec<u8>>| match bound {
@@ -86,15 +85,14 @@ impl<D: Disk> Scan<D> {
             (Some(low), Some(high)) if low > high => Err(Error::ReversedBounds),
             _ => Ok(()),
         };
-        Scan::new(lease, named, holt_art::Scan::range((lower, upper)))
+        Scan::new(source, holt_art::Scan::range((lower, upper)))
             .requires(check_key(&low.unwrap_or_default()))
             .requires(check_key(&high.unwrap_or_default()))
             .requires(ordered)
     }
 
-    fn new(lease: &Arc<Lease<D>>, named: &Arc<Named>, scan: holt_art::Scan) -> Scan<D> {
-        let (lease, named) = (Arc::clone(lease), Arc::clone(named));
-        Scan { lease, named, scan, limit: u64::MAX, reverse: false, refused: None }
+    fn new(source: Source<D>, scan: holt_art::Scan) -> Scan<D> {
+        Scan { source, scan, limit: u64::MAX, reverse: false, refused: None }
     }
 
     fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
@@ -172,17 +170,28 @@ impl<D: Disk> Scan<D> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let mut cursor = self.named.tree.cursor(self.scan.limit(self.limit));
+        let mut list = self.source.list(self.scan.limit(self.limit));
         for _ in 0..self.limit {
-            self.lease.core().check_open()?;
-            let next = cursor.next_ref();
-            self.named.check()?;
+            self.source.core().check_open()?;
+            let next = list.next_ref();
+            self.source.check()?;
             let Some(entry) = next? else { break };
             if let ControlFlow::Break(value) = visit(entry.into()) {
                 return Ok(Some(value));
             }
         }
         Ok(None)
+    }
+
+    /// Number of entries, and the bytes of their names and values.
+    pub(crate) fn usage(self) -> Result<Usage, Error> {
+        let mut usage = Usage::default();
+        self.visit(|entry| {
+            usage.keys += 1;
+            usage.bytes += (entry.name().len() + entry.value().map_or(0, <[u8]>::len)) as u64;
+            ControlFlow::<Infallible>::Continue(())
+        })?;
+        Ok(usage)
     }
 
     /// Reads the entries up to the limit, and says whether there are more and where to go on, as
@@ -225,8 +234,8 @@ impl<D: Disk> Scan<D> {
             return match self.refused {
                 Some(error) => Err(error),
                 None => {
-                    self.lease.core().check_open()?;
-                    self.named.check()?;
+                    self.source.core().check_open()?;
+                    self.source.check()?;
                     Ok(Page::default())
                 }
             };
@@ -271,17 +280,17 @@ impl<D: Disk> IntoIterator for Scan<D> {
     /// Begins to read. What is wrong with the request is told as the first item.
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
-            None => State::Reading(Box::new(self.named.tree.cursor(self.scan.limit(self.limit)))),
+            None => State::Reading(Box::new(self.source.list(self.scan.limit(self.limit)))),
             Some(error) => State::Refused(error),
         };
-        Entries { lease: self.lease, named: self.named, state, left: self.limit }
+        Entries { state, source: self.source, left: self.limit }
     }
 }
 
 impl<D: Disk> fmt::Debug for Scan<D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Scan")
-            .field("tree", &self.named.id)
+            .field("tree", &self.source.id())
             .field("scan", &self.scan)
             .field("limit", &self.limit)
             .finish_non_exhaustive()
@@ -290,18 +299,19 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 
 /// The entries that a [`Scan`] asks for, in order.
 ///
-/// It owns what it needs and keeps the database open. Each entry is as it was at some moment since
-/// the iteration began; writes that happen meanwhile may be seen or not. After an error it ends.
+/// It owns what it needs and keeps the database open, and the snapshot, if it is of one. Each entry
+/// of a live tree is as it was at some moment since the iteration began; writes that happen
+/// meanwhile may be seen or not. After an error it ends.
 pub struct Entries<D: Disk = RealDisk> {
-    lease: Arc<Lease<D>>,
-    named: Arc<Named>,
+    // Before `source`, as that asks for.
     state: State,
+    source: Source<D>,
     /// How many more entries may be told.
     left: u64,
 }
 
 enum State {
-    Reading(Box<Cursor>),
+    Reading(Box<List>),
     /// The request was wrong, and this is still to be told.
     Refused(Error),
     Done,
@@ -311,15 +321,15 @@ impl<D: Disk> Entries<D> {
     fn read(&mut self) -> Result<Option<Entry>, Error> {
         match &mut self.state {
             State::Done => Ok(None),
-            State::Reading(cursor) => {
-                self.lease.core().check_open()?;
+            State::Reading(list) => {
+                self.source.core().check_open()?;
                 if self.left == 0 {
                     return Ok(None);
                 }
                 self.left -= 1;
-                let next = cursor.next();
-                self.named.check()?;
-                Ok(next.transpose()?.map(Entry::from))
+                let next = list.next_ref().map(|entry| entry.map(|entry| entry.to_owned()));
+                self.source.check()?;
+                Ok(next?.map(Entry::from))
             }
             State::Refused(_) => match std::mem::replace(&mut self.state, State::Done) {
                 State::Refused(error) => Err(error),

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::options::Durability;
 use crate::range::KeyRange;
 use crate::scan::Scan;
+use crate::source::Source;
 use crate::sync::Arc;
 
 /// One ordered map from keys to values, in a database of several.
@@ -350,7 +351,7 @@ impl<D: Disk> Tree<D> {
     /// # }
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<D> {
-        Scan::prefix(&self.lease, &self.named, prefix.as_ref())
+        Scan::prefix(Source::Live(self.clone()), prefix.as_ref())
     }
 
     /// The keys of a range, in order.
@@ -371,7 +372,7 @@ impl<D: Disk> Tree<D> {
     /// # }
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Scan<D> {
-        Scan::range(&self.lease, &self.named, range.into_bounds())
+        Scan::range(Source::Live(self.clone()), range.into_bounds())
     }
 }
 
