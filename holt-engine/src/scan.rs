@@ -7,7 +7,8 @@
 //!   up to a group, named up to and including the first delimiter. A group is told once.
 //! - A key that ends in the delimiter is a group of its own name. A key equal to the prefix is a key.
 //! - Every name told, key or group, is strictly greater than `start_after`: a group that
-//!   `start_after` lies in is not told again.
+//!   `start_after` lies in is not told again. Likewise, every name told is strictly less than
+//!   `start_before`: a group that `start_before` lies in is told if its own name is less.
 //! - A group counts as one entry against the limit.
 
 use std::convert::Infallible;
@@ -60,7 +61,6 @@ pub struct Scan<D: Disk = RealDisk> {
     source: Source<D>,
     scan: holt_art::Scan,
     limit: u64,
-    reverse: bool,
     /// The first thing that is wrong with the request.
     refused: Option<Error>,
 }
@@ -92,7 +92,7 @@ impl<D: Disk> Scan<D> {
     }
 
     fn new(source: Source<D>, scan: holt_art::Scan) -> Scan<D> {
-        Scan { source, scan, limit: u64::MAX, reverse: false, refused: None }
+        Scan { source, scan, limit: u64::MAX, refused: None }
     }
 
     fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
@@ -103,6 +103,30 @@ impl<D: Disk> Scan<D> {
     /// Tells only names strictly greater than `name`, in whichever direction.
     pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
         self.scan = self.scan.start_after(name.as_ref());
+        self.requires(check_key(name.as_ref()))
+    }
+
+    /// Tells only names strictly less than `name`, in whichever direction: what
+    /// [`start_after`](Self::start_after) is to a list, this is to one in reverse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// for key in ["a", "b/1", "b/2", "c"] {
+    ///     tree.put(key.as_bytes(), b"")?;
+    /// }
+    /// let mut names = Vec::new();
+    /// for entry in tree.scan().delimiter("/").reverse().start_before("c") {
+    ///     names.push(entry?.into_name());
+    /// }
+    /// assert_eq!(names, [&b"b/"[..], b"a"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_before(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
+        self.scan = self.scan.start_before(name.as_ref());
         self.requires(check_key(name.as_ref()))
     }
 
@@ -123,7 +147,6 @@ impl<D: Disk> Scan<D> {
     /// From the last name to the first.
     pub fn reverse(mut self) -> Scan<D> {
         self.scan = self.scan.reverse(true);
-        self.reverse = true;
         self
     }
 
@@ -242,7 +265,6 @@ impl<D: Disk> Scan<D> {
         }
         // One more tells whether this is the end.
         self.limit = limit.saturating_add(1);
-        let reverse = self.reverse;
         let mut page = Page::default();
         for entry in self {
             let entry = entry?;
@@ -252,7 +274,7 @@ impl<D: Disk> Scan<D> {
             }
             page.entries.push(entry);
         }
-        if page.truncated && !reverse {
+        if page.truncated {
             page.next = page.entries.last().map(|entry| entry.name().to_vec());
         }
         Ok(page)
@@ -268,8 +290,9 @@ pub struct Page {
     /// Whether there are more. A page that is exactly full, with nothing behind it, is not
     /// truncated, and neither is one of limit 0.
     pub truncated: bool,
-    /// If there are more: what to [start after](Scan::start_after) to get the next page, the last
-    /// name of this one. None for a listing in reverse, which `start_after` does not continue.
+    /// If there are more: the last name of this page, which is what to
+    /// [start after](Scan::start_after) to get the next one; of a listing in reverse, what to
+    /// [start before](Scan::start_before).
     pub next: Option<Vec<u8>>,
 }
 

@@ -79,6 +79,12 @@ fn gets_of_all_kinds_answer_from_the_past() {
     assert_eq!(before.get_into(b"later", &mut buffer).unwrap(), None);
     assert!(buffer.is_empty());
     assert_eq!(before.name(), "default");
+    let values = before.get_many(&["later", "key", ""]).unwrap();
+    assert_eq!(values, [None, Some(b"old".to_vec()), None]);
+    let mut versions = Vec::new();
+    let note = |index, record: Option<(&[u8], _)>| versions.push((index, record.map(|(_, v)| v)));
+    before.get_many_with(&["key", "later"], note).unwrap();
+    assert_eq!(versions, [(0, Some(version)), (1, None)]);
 }
 
 #[test]
@@ -104,6 +110,9 @@ fn lists_and_counts_of_all_kinds_answer_from_the_past() {
     assert_eq!((usage.keys, usage.bytes), (3, 22));
     assert!(!before.is_empty().unwrap() && before.is_prefix_empty(b"z").unwrap());
     assert_eq!(before.first(b"a/").unwrap().unwrap().name(), b"a/1");
+    let longest = |key: &[u8]| before.longest_prefix(key).unwrap().map(Entry::into_record);
+    assert_eq!(longest(b"a/b/3/4"), Some(Some((b"a/b/3".to_vec(), b"a/b/3".to_vec()))));
+    assert_eq!((longest(b"a/b"), longest(b"0/1")), (None, None));
     assert_eq!(before.last(b"").unwrap().unwrap().name(), b"d");
 }
 
@@ -117,6 +126,8 @@ fn wrong_requests_are_typed_errors() {
         before.count(&long).unwrap_err(),
         before.is_prefix_empty(&long).unwrap_err(),
         before.first(&long).unwrap_err(),
+        before.get_many(&[&long]).unwrap_err(),
+        before.longest_prefix(&long).unwrap_err(),
         before.prefix(&long).into_iter().next().unwrap().unwrap_err(),
     ] {
         assert!(matches!(error, Error::KeyTooLong { length } if length == MAX_KEY + 1), "{error}");

@@ -145,6 +145,45 @@ impl<D: Disk> SnapshotTree<D> {
         Ok(self.version(key)?.is_some())
     }
 
+    /// The values of many keys, in the order of `keys`: as [`Tree::get_many`](crate::Tree::get_many),
+    /// and all of one moment. It is no faster than one [`get`](Self::get) after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut values = vec![None; keys.len()];
+        self.get_many_with(keys, |index, record| {
+            values[index] = record.map(|(value, _)| value.to_vec());
+        })?;
+        Ok(values)
+    }
+
+    /// Hands the values of many keys to `then`: as [`Tree::get_many_with`](crate::Tree::get_many_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get). Some keys may have been answered then.
+    pub fn get_many_with<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        then: impl FnMut(usize, Option<(&[u8], Version)>),
+    ) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
+        self.read(|tree| tree.get_many(keys, then))
+    }
+
+    /// The record with the longest key that `key` begins with: as
+    /// [`Tree::longest_prefix`](crate::Tree::longest_prefix).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn longest_prefix(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
+        check_key(key)?;
+        Ok(self.read(|tree| tree.longest_prefix(key))?.map(Entry::from))
+    }
+
     /// The record of the first key that begins with `prefix`.
     ///
     /// # Errors
