@@ -19,7 +19,7 @@
 //! - Creating a tree is one log record. Its frame, its key in the catalogue and the next free id
 //!   change within one pass of the gate, so a cut has all three or none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use holt_art::{
     Closed, Condition, Entry, FrameId, Outlook, Pass, Pool, Put, Removed, Scan, Version,
@@ -27,6 +27,7 @@ use holt_art::{
 
 use crate::error::Error;
 use crate::meta::Meta;
+use crate::snapshot::TreeAt;
 use crate::sync::{
     Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, lock, read, write,
 };
@@ -176,6 +177,22 @@ impl Catalog {
 
     pub(crate) fn by_id(&self, id: u64) -> Option<Arc<Named>> {
         read(&self.names).by_id.get(&id).cloned()
+    }
+
+    /// All trees of a snapshot, by name.
+    pub(crate) fn at(
+        &self,
+        snapshot: &holt_art::Snapshot,
+    ) -> Result<BTreeMap<String, TreeAt>, Error> {
+        let mut trees = BTreeMap::new();
+        for entry in snapshot.tree(self.tree.root())?.cursor(Scan::all()) {
+            let Entry::Key { key, value, .. } = entry? else { continue };
+            let (id, root, name) = decode(&key, &value)?;
+            if id != TRASH_ID {
+                trees.insert(name.to_owned(), TreeAt { id, root: FrameId::new(root) });
+            }
+        }
+        Ok(trees)
     }
 
     /// Names of all trees, sorted.

@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::log::{Log, Reservation};
 use crate::options::{Durability, Options};
 use crate::reclaim::{Reclaimer, Trash};
+use crate::snapshot::Snapshots;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::{MAX_KEY, MAX_VALUE};
 
@@ -49,6 +50,8 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) due: Arc<Due>,
     /// How the thread that empties the trash hears of it.
     pub(crate) trash: Arc<Trash>,
+    /// The snapshots that are open.
+    pub(crate) snapshots: Snapshots,
     /// Set once, by whoever closes.
     closed: AtomicBool,
 }
@@ -109,6 +112,7 @@ impl<D: Disk> Core<D> {
             checkpointing: Mutex::new(()),
             due: Arc::new(due),
             trash: Arc::default(),
+            snapshots: Snapshots::default(),
             closed: AtomicBool::new(false),
         }
     }

@@ -10,6 +10,7 @@ use crate::checkpoint::{self, Checkpoint, Compaction};
 use crate::core::Lease;
 use crate::error::Error;
 use crate::options::{Durability, Options};
+use crate::snapshot::Snapshot;
 use crate::stats::{self, Stats};
 use crate::sync::Arc;
 use crate::tree::Tree;
@@ -19,7 +20,8 @@ use crate::verify::{self, Report};
 ///
 /// A `Db` is a handle: cheap to clone, and usable by many threads at once. The database is closed,
 /// and everything written is on stable storage, when [`close`](Self::close) returns or when the
-/// last handle has been dropped, be it a `Db`, a [`Tree`] or an [`Entries`](crate::Entries).
+/// last handle has been dropped, be it a `Db`, a [`Tree`], a [`Snapshot`] or an
+/// [`Entries`](crate::Entries).
 ///
 /// One process at a time has a database open for writing, or any number for reading alone.
 ///
@@ -271,6 +273,32 @@ impl<D: Disk> Db<D> {
         let mut batch = Batch::new(&self.lease);
         fill(&mut batch)?;
         batch.commit(durability)
+    }
+
+    /// All trees as they are now, for reading at any time later: see [`Snapshot`].
+    ///
+    /// It has what has been applied, whether that is on stable storage yet or not. Writers wait for
+    /// a moment; how long that is does not depend on what the database holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let tree = db.default_tree();
+    /// tree.put(b"page", b"draft")?;
+    /// let draft = db.snapshot()?;
+    /// tree.put(b"page", b"final")?;
+    /// assert_eq!(draft.default_tree()?.get(b"page")?.as_deref(), Some(&b"draft"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot<D>, Error> {
+        Snapshot::take(&self.lease)
     }
 
     /// Waits until everything written so far is on stable storage, whatever it asked for itself.

@@ -22,6 +22,7 @@
 //! - A [`Batch`] is several operations that happen together or not at all; its guards say what has to
 //!   hold for that.
 //! - A [`Scan`] reads many keys in order; rolled up at a delimiter it lists like a directory.
+//! - A [`Snapshot`] is all trees as they were at one moment, for reading.
 //! - A [`Checkpoint`] makes opening fast and gives log space back; it changes nothing else.
 //!
 //! # Example
@@ -84,6 +85,8 @@ mod reclaim;
 mod records;
 mod replay;
 mod scan;
+mod snapshot;
+mod source;
 mod stats;
 mod sync;
 mod trace;
@@ -106,7 +109,8 @@ pub use path::{KeyPath, Segments};
 pub use prefixes::Usage;
 pub use range::KeyRange;
 pub use scan::{Entries, Page, Scan};
-pub use stats::{CheckpointStats, Stats};
+pub use snapshot::{Snapshot, SnapshotTree};
+pub use stats::{CheckpointStats, SnapshotStats, Stats};
 pub use tree::Tree;
 pub use verify::{Fault, Report, verify, verify_on};
 

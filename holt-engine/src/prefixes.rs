@@ -1,8 +1,5 @@
 //! Operations on everything that begins with a prefix.
 
-use std::convert::Infallible;
-use std::ops::ControlFlow;
-
 use holt_art::Existing;
 use holt_codec::{Op, Record};
 use holt_journal::disk::Disk;
@@ -243,13 +240,7 @@ impl<D: Disk> Tree<D> {
     ///
     /// See [`count`](Self::count).
     pub fn usage(&self, prefix: &[u8]) -> Result<Usage, Error> {
-        let mut usage = Usage::default();
-        self.prefix(prefix).visit(|entry| {
-            usage.keys += 1;
-            usage.bytes += (entry.name().len() + entry.value().map_or(0, <[u8]>::len)) as u64;
-            ControlFlow::<Infallible>::Continue(())
-        })?;
-        Ok(usage)
+        self.prefix(prefix).usage()
     }
 }
 

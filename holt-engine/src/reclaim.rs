@@ -12,7 +12,9 @@ use holt_journal::disk::Disk;
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::sync::{Arc, Builder, Condvar, JoinHandle, Mutex, Weak, lock, wait};
+use crate::sync::{
+    Arc, AtomicBool, Builder, Condvar, JoinHandle, Mutex, Ordering, Weak, lock, wait,
+};
 
 /// Subtrees that are freed in one pass of the gate, which a checkpoint has to wait for.
 const AT_ONCE: usize = 4;
@@ -22,6 +24,9 @@ const AT_ONCE: usize = 4;
 pub(crate) struct Trash {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether the thread has stopped half-way, for want of memory most likely. Written by the
+    /// thread, read by whoever gives memory back.
+    stalled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +40,15 @@ impl Trash {
     pub(crate) fn filled(&self) {
         lock(&self.state).wanted = true;
         self.changed.notify_all();
+    }
+
+    /// Memory may have become free that was kept for a reader of the past. Wakes the thread if it
+    /// was waiting for that.
+    pub(crate) fn freed(&self) {
+        // Relaxed: see `run`.
+        if self.stalled.load(Ordering::Relaxed) {
+            self.filled();
+        }
     }
 
     /// Waits until there is something to do; false if the thread is to end.
@@ -91,11 +105,26 @@ fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {
         loop {
             let Some(core) = weak.upgrade() else { return };
             // A lack of room for copies, or damage, is met again by the next attempt: after the
-            // next removal or checkpoint. A panic must not end all attempts.
+            // next removal or checkpoint, or when a snapshot goes. A panic must not end all attempts.
             let step = || core.catalog.trash().reclaim(&core.pool.enter(), AT_ONCE);
             let more = catch_unwind(AssertUnwindSafe(step));
-            if !matches!(more, Ok(Ok(true))) || trash.is_stopped() {
-                break;
+            if trash.is_stopped() {
+                return;
+            }
+            // Relaxed, all three: an attempt that finds no room has looked for it under the pool's
+            // mutex, which those who make room take, too. Room that was made before is found by the
+            // attempt that follows the store; who makes some after it has seen the store.
+            match more {
+                Ok(Ok(true)) => {}
+                Ok(Err(_)) if !trash.stalled.load(Ordering::Relaxed) => {
+                    trash.stalled.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(Err(_)) => break,
+                Ok(Ok(false)) | Err(_) => {
+                    trash.stalled.store(false, Ordering::Relaxed);
+                    break;
+                }
             }
         }
     }

@@ -7,23 +7,25 @@
 //!   up to a group, named up to and including the first delimiter. A group is told once.
 //! - A key that ends in the delimiter is a group of its own name. A key equal to the prefix is a key.
 //! - Every name told, key or group, is strictly greater than `start_after`: a group that
-//!   `start_after` lies in is not told again.
+//!   `start_after` lies in is not told again. Likewise, every name told is strictly less than
+//!   `start_before`: a group that `start_before` lies in is told if its own name is less.
 //! - A group counts as one entry against the limit.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 
-use holt_art::Cursor;
 use holt_journal::disk::{Disk, RealDisk};
 
-use crate::catalog::Named;
-use crate::core::{Lease, check_key};
+use crate::core::check_key;
 use crate::entry::{Entry, EntryRef};
 use crate::error::Error;
-use crate::sync::Arc;
+use crate::prefixes::Usage;
+use crate::source::{List, Source};
 
 /// What to read: the result of [`Tree::prefix`](crate::Tree::prefix), [`Tree::range`](crate::Tree::range)
-/// and [`Tree::scan`](crate::Tree::scan), to be narrowed down and then iterated over.
+/// and [`Tree::scan`](crate::Tree::scan), and of their like for a tree of a snapshot, to be narrowed
+/// down and then iterated over.
 ///
 /// # Examples
 ///
@@ -56,25 +58,22 @@ use crate::sync::Arc;
 /// ```
 #[must_use = "nothing is read before it is iterated over"]
 pub struct Scan<D: Disk = RealDisk> {
-    lease: Arc<Lease<D>>,
-    named: Arc<Named>,
+    source: Source<D>,
     scan: holt_art::Scan,
     limit: u64,
-    reverse: bool,
     /// The first thing that is wrong with the request.
     refused: Option<Error>,
 }
 
 impl<D: Disk> Scan<D> {
     /// The keys that begin with `prefix`.
-    pub(crate) fn prefix(lease: &Arc<Lease<D>>, named: &Arc<Named>, prefix: &[u8]) -> Scan<D> {
-        Scan::new(lease, named, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
+    pub(crate) fn prefix(source: Source<D>, prefix: &[u8]) -> Scan<D> {
+        Scan::new(source, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
     }
 
     /// The keys between two bounds.
     pub(crate) fn range(
-        lease: &Arc<Lease<D>>,
-        named: &Arc<Named>,
+        source: Source<D>,
         (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
     ) -> Scan<D> {
         let key = |bound: &Bound<Vec<u8>>| match bound {
@@ -86,15 +85,14 @@ impl<D: Disk> Scan<D> {
             (Some(low), Some(high)) if low > high => Err(Error::ReversedBounds),
             _ => Ok(()),
         };
-        Scan::new(lease, named, holt_art::Scan::range((lower, upper)))
+        Scan::new(source, holt_art::Scan::range((lower, upper)))
             .requires(check_key(&low.unwrap_or_default()))
             .requires(check_key(&high.unwrap_or_default()))
             .requires(ordered)
     }
 
-    fn new(lease: &Arc<Lease<D>>, named: &Arc<Named>, scan: holt_art::Scan) -> Scan<D> {
-        let (lease, named) = (Arc::clone(lease), Arc::clone(named));
-        Scan { lease, named, scan, limit: u64::MAX, reverse: false, refused: None }
+    fn new(source: Source<D>, scan: holt_art::Scan) -> Scan<D> {
+        Scan { source, scan, limit: u64::MAX, refused: None }
     }
 
     fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
@@ -105,6 +103,30 @@ impl<D: Disk> Scan<D> {
     /// Tells only names strictly greater than `name`, in whichever direction.
     pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
         self.scan = self.scan.start_after(name.as_ref());
+        self.requires(check_key(name.as_ref()))
+    }
+
+    /// Tells only names strictly less than `name`, in whichever direction: what
+    /// [`start_after`](Self::start_after) is to a list, this is to one in reverse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// for key in ["a", "b/1", "b/2", "c"] {
+    ///     tree.put(key.as_bytes(), b"")?;
+    /// }
+    /// let mut names = Vec::new();
+    /// for entry in tree.scan().delimiter("/").reverse().start_before("c") {
+    ///     names.push(entry?.into_name());
+    /// }
+    /// assert_eq!(names, [&b"b/"[..], b"a"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_before(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
+        self.scan = self.scan.start_before(name.as_ref());
         self.requires(check_key(name.as_ref()))
     }
 
@@ -125,7 +147,6 @@ impl<D: Disk> Scan<D> {
     /// From the last name to the first.
     pub fn reverse(mut self) -> Scan<D> {
         self.scan = self.scan.reverse(true);
-        self.reverse = true;
         self
     }
 
@@ -172,17 +193,28 @@ impl<D: Disk> Scan<D> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let mut cursor = self.named.tree.cursor(self.scan.limit(self.limit));
+        let mut list = self.source.list(self.scan.limit(self.limit));
         for _ in 0..self.limit {
-            self.lease.core().check_open()?;
-            let next = cursor.next_ref();
-            self.named.check()?;
+            self.source.core().check_open()?;
+            let next = list.next_ref();
+            self.source.check()?;
             let Some(entry) = next? else { break };
             if let ControlFlow::Break(value) = visit(entry.into()) {
                 return Ok(Some(value));
             }
         }
         Ok(None)
+    }
+
+    /// Number of entries, and the bytes of their names and values.
+    pub(crate) fn usage(self) -> Result<Usage, Error> {
+        let mut usage = Usage::default();
+        self.visit(|entry| {
+            usage.keys += 1;
+            usage.bytes += (entry.name().len() + entry.value().map_or(0, <[u8]>::len)) as u64;
+            ControlFlow::<Infallible>::Continue(())
+        })?;
+        Ok(usage)
     }
 
     /// Reads the entries up to the limit, and says whether there are more and where to go on, as
@@ -225,15 +257,14 @@ impl<D: Disk> Scan<D> {
             return match self.refused {
                 Some(error) => Err(error),
                 None => {
-                    self.lease.core().check_open()?;
-                    self.named.check()?;
+                    self.source.core().check_open()?;
+                    self.source.check()?;
                     Ok(Page::default())
                 }
             };
         }
         // One more tells whether this is the end.
         self.limit = limit.saturating_add(1);
-        let reverse = self.reverse;
         let mut page = Page::default();
         for entry in self {
             let entry = entry?;
@@ -243,7 +274,7 @@ impl<D: Disk> Scan<D> {
             }
             page.entries.push(entry);
         }
-        if page.truncated && !reverse {
+        if page.truncated {
             page.next = page.entries.last().map(|entry| entry.name().to_vec());
         }
         Ok(page)
@@ -259,8 +290,9 @@ pub struct Page {
     /// Whether there are more. A page that is exactly full, with nothing behind it, is not
     /// truncated, and neither is one of limit 0.
     pub truncated: bool,
-    /// If there are more: what to [start after](Scan::start_after) to get the next page, the last
-    /// name of this one. None for a listing in reverse, which `start_after` does not continue.
+    /// If there are more: the last name of this page, which is what to
+    /// [start after](Scan::start_after) to get the next one; of a listing in reverse, what to
+    /// [start before](Scan::start_before).
     pub next: Option<Vec<u8>>,
 }
 
@@ -271,17 +303,17 @@ impl<D: Disk> IntoIterator for Scan<D> {
     /// Begins to read. What is wrong with the request is told as the first item.
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
-            None => State::Reading(Box::new(self.named.tree.cursor(self.scan.limit(self.limit)))),
+            None => State::Reading(Box::new(self.source.list(self.scan.limit(self.limit)))),
             Some(error) => State::Refused(error),
         };
-        Entries { lease: self.lease, named: self.named, state, left: self.limit }
+        Entries { state, source: self.source, left: self.limit }
     }
 }
 
 impl<D: Disk> fmt::Debug for Scan<D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Scan")
-            .field("tree", &self.named.id)
+            .field("tree", &self.source.id())
             .field("scan", &self.scan)
             .field("limit", &self.limit)
             .finish_non_exhaustive()
@@ -290,18 +322,19 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 
 /// The entries that a [`Scan`] asks for, in order.
 ///
-/// It owns what it needs and keeps the database open. Each entry is as it was at some moment since
-/// the iteration began; writes that happen meanwhile may be seen or not. After an error it ends.
+/// It owns what it needs and keeps the database open, and the snapshot, if it is of one. Each entry
+/// of a live tree is as it was at some moment since the iteration began; writes that happen
+/// meanwhile may be seen or not. After an error it ends.
 pub struct Entries<D: Disk = RealDisk> {
-    lease: Arc<Lease<D>>,
-    named: Arc<Named>,
+    // Before `source`, as that asks for.
     state: State,
+    source: Source<D>,
     /// How many more entries may be told.
     left: u64,
 }
 
 enum State {
-    Reading(Box<Cursor>),
+    Reading(Box<List>),
     /// The request was wrong, and this is still to be told.
     Refused(Error),
     Done,
@@ -311,15 +344,15 @@ impl<D: Disk> Entries<D> {
     fn read(&mut self) -> Result<Option<Entry>, Error> {
         match &mut self.state {
             State::Done => Ok(None),
-            State::Reading(cursor) => {
-                self.lease.core().check_open()?;
+            State::Reading(list) => {
+                self.source.core().check_open()?;
                 if self.left == 0 {
                     return Ok(None);
                 }
                 self.left -= 1;
-                let next = cursor.next();
-                self.named.check()?;
-                Ok(next.transpose()?.map(Entry::from))
+                let next = list.next_ref().map(|entry| entry.map(|entry| entry.to_owned()));
+                self.source.check()?;
+                Ok(next?.map(Entry::from))
             }
             State::Refused(_) => match std::mem::replace(&mut self.state, State::Done) {
                 State::Refused(error) => Err(error),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holt_art::{Pool, Version};
 use holt_journal::disk::Disk;
 
 use crate::core::Core;
@@ -24,8 +25,11 @@ pub struct Stats {
     /// Whether there is memory that is still to be given back, by a thread in the background, from
     /// prefixes and trees that are gone.
     pub reclaiming: bool,
-    /// Bytes of memory that frames and large values take, copies kept for a checkpoint among them.
+    /// Bytes of memory that frames and large values take, those among them that are kept as they
+    /// were, for a checkpoint or for [`snapshots`](Self::snapshots).
     pub memory_bytes: u64,
+    /// The snapshots that are open, and what is kept as it was.
+    pub snapshots: SnapshotStats,
     /// Bytes of disk that the frame file and the manifest take.
     pub store_bytes: u64,
     /// The part of it that the last checkpoint's frames and values take, padding included.
@@ -69,6 +73,36 @@ pub struct CheckpointStats {
     pub failure: Option<String>,
 }
 
+/// The snapshots that are open, and what is kept as it was.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// let snapshot = db.snapshot()?;
+/// db.default_tree().put(b"key", b"value")?;
+/// let stats = db.stats()?.snapshots;
+/// assert_eq!((stats.open, stats.oldest), (1, Some(snapshot.version())));
+/// assert_eq!(stats.kept_frames, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotStats {
+    /// How many there are; clones of one count once.
+    pub open: u64,
+    /// The [version](crate::Snapshot::version) of the oldest, if there is one. A snapshot that was
+    /// forgotten somewhere shows in that this does not move on.
+    pub oldest: Option<Version>,
+    /// Frames that have changed and are kept as they were: for snapshots, for a checkpoint that is
+    /// being made, and for lists that a move has overtaken.
+    pub kept_frames: u64,
+    /// Large values that are gone and are kept for the same readers.
+    pub kept_values: u64,
+}
+
 /// # Errors
 ///
 /// [`Error::Closed`].
@@ -77,6 +111,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
     let trees = core.catalog.all();
     let pool = core.pool.stats();
     let checkpoints = core.due.figures();
+    let (open, oldest) = core.snapshots.counts();
     let mut stats = Stats {
         trees: trees.len() as u64,
         keys: trees.iter().map(|named| named.tree.len()).sum(),
@@ -84,6 +119,12 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         fill: pool.fill(),
         reclaiming: !core.catalog.trash().is_empty(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,
+        snapshots: SnapshotStats {
+            open,
+            oldest,
+            kept_frames: pool.kept_bytes / Pool::FRAME_BYTES as u64,
+            kept_values: pool.kept_blobs,
+        },
         store_bytes: 0,
         live_bytes: 0,
         log_bytes: 0,

@@ -4,7 +4,7 @@
 //! own: what is here are mutexes, a condition variable and flags.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 pub(crate) use std::thread::{Builder, JoinHandle};
 
 use std::time::Duration;

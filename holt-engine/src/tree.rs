@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::options::Durability;
 use crate::range::KeyRange;
 use crate::scan::Scan;
+use crate::source::Source;
 use crate::sync::Arc;
 
 /// One ordered map from keys to values, in a database of several.
@@ -172,6 +173,100 @@ impl<D: Disk> Tree<D> {
     /// As [`get`](Self::get).
     pub fn contains(&self, key: &[u8]) -> Result<bool, Error> {
         Ok(self.version(key)?.is_some())
+    }
+
+    /// The values of many keys, in the order of `keys`.
+    ///
+    /// Each answer is as one of [`get`](Self::get); between two of them others may write. To have all
+    /// of one moment, ask a [snapshot](crate::Db::snapshot).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get). A key that is too long is found before anything is read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"a", b"1")?;
+    /// tree.put(b"c", b"3")?;
+    /// let values = tree.get_many(&["a", "b", "c"])?;
+    /// assert_eq!(values, [Some(b"1".to_vec()), None, Some(b"3".to_vec())]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut values = vec![None; keys.len()];
+        self.get_many_with(keys, |index, record| {
+            values[index] = record.map(|(value, _)| value.to_vec());
+        })?;
+        Ok(values)
+    }
+
+    /// Hands the values of many keys to `then`: once for each key, in any order, with its index in
+    /// `keys`, and its value and version if it has one. Values of up to 256 bytes are not copied to
+    /// the heap on the way; `then` may read and write the database.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many). Some keys may have been answered then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"a", b"12")?;
+    /// tree.put(b"b", b"345")?;
+    /// let mut bytes = 0;
+    /// tree.get_many_with(&["a", "b", "c"], |_, record| {
+    ///     bytes += record.map_or(0, |(value, _)| value.len());
+    /// })?;
+    /// assert_eq!(bytes, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_many_with<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut then: impl FnMut(usize, Option<(&[u8], Version)>),
+    ) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
+        self.read(|tree| {
+            tree.get_many(keys, |index, record| {
+                // Asked before `then` sees anything: see `get_with`.
+                if self.named.check().is_ok() {
+                    then(index, record);
+                }
+            })
+        })
+    }
+
+    /// The record with the longest key that `key` begins with, `key` itself included: what a table of
+    /// routes or of mounts asks for. It is found in one descent.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"/", b"root disk")?;
+    /// tree.put(b"/home/", b"network")?;
+    /// let mount = |path: &[u8]| tree.longest_prefix(path).map(|found| found.map(|e| e.into_name()));
+    /// assert_eq!(mount(b"/home/alice/notes")?, Some(b"/home/".to_vec()));
+    /// assert_eq!(mount(b"/homes")?, Some(b"/".to_vec()));
+    /// assert_eq!(mount(b"relative")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn longest_prefix(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
+        check_key(key)?;
+        Ok(self.read(|tree| tree.longest_prefix(key))?.map(Entry::from))
     }
 
     /// The record of the first key that begins with `prefix`.
@@ -350,7 +445,7 @@ impl<D: Disk> Tree<D> {
     /// # }
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<D> {
-        Scan::prefix(&self.lease, &self.named, prefix.as_ref())
+        Scan::prefix(Source::Live(self.clone()), prefix.as_ref())
     }
 
     /// The keys of a range, in order.
@@ -371,7 +466,7 @@ impl<D: Disk> Tree<D> {
     /// # }
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Scan<D> {
-        Scan::range(&self.lease, &self.named, range.into_bounds())
+        Scan::range(Source::Live(self.clone()), range.into_bounds())
     }
 }
 

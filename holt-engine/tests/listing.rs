@@ -9,7 +9,7 @@ use std::thread;
 
 use common::{Model, listing, names};
 use holt_engine::disk::RealDisk;
-use holt_engine::{Db, Entry, Error, Page, Scan, Tree};
+use holt_engine::{Db, Entry, Error, MAX_KEY, Page, Scan, Tree};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -99,6 +99,33 @@ fn every_name_is_strictly_greater_than_what_it_starts_after() {
 }
 
 #[test]
+fn every_name_is_strictly_less_than_what_it_starts_before() {
+    let tree = tree(&["a", "b/1", "b/2", "b0", "c"]);
+    let before = |name: &str| list(tree.scan().delimiter("/").start_before(name));
+    assert_eq!(before(""), [""; 0]);
+    assert_eq!(before("a"), [""; 0]);
+    assert_eq!(before("b"), ["a"]);
+    assert_eq!(before("b/"), ["a"]);
+    // The group's name is less than each of its keys, be they there or not.
+    for inside in ["b/0", "b/1", "b/15", "b/zzz", "b0"] {
+        assert_eq!(before(inside), ["a", "b/"], "{inside}");
+    }
+    assert_eq!(before("d"), ["a", "b/", "b0", "c"]);
+    let below = |name: &str| list(tree.prefix("b/").delimiter("/").start_before(name));
+    assert_eq!(below("b/2"), ["b/1"]);
+    assert_eq!(below("b0"), ["b/1", "b/2"]);
+    assert_eq!(below("a"), [""; 0]);
+    // Both sides at once, and a range.
+    let between = tree.scan().delimiter("/").start_after("a").start_before("c").reverse();
+    assert_eq!(list(between), ["b0", "b/"]);
+    let range = tree.range("b/2"..="b0").delimiter("/").start_before("b/1").reverse();
+    assert_eq!(list(range), ["b/"]);
+    let long = vec![0; MAX_KEY + 1];
+    let refused = tree.scan().start_before(long).into_iter().next();
+    assert!(matches!(refused, Some(Err(Error::KeyTooLong { .. }))));
+}
+
+#[test]
 fn a_page_that_is_exactly_full_is_not_truncated() {
     let tree = tree(&["a", "b/1", "b/2", "c"]);
     let scan = || tree.scan().delimiter("/");
@@ -111,9 +138,12 @@ fn a_page_that_is_exactly_full_is_not_truncated() {
     assert_eq!(page(scan().limit(2)), (two, true, Some("b/".to_owned())));
     let rest = vec!["c".to_owned()];
     assert_eq!(page(scan().limit(2).start_after("b/")), (rest, false, None));
-    // In reverse there is nothing to start after.
-    let back = vec!["c".to_owned()];
-    assert_eq!(page(scan().limit(1).reverse()), (back, true, None));
+    // In reverse the next page starts before it.
+    let back = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let pages = || scan().limit(2).reverse();
+    assert_eq!(page(pages()), (back(&["c", "b/"]), true, Some("b/".to_owned())));
+    assert_eq!(page(pages().start_before("b/")), (back(&["a"]), false, None));
+    assert_eq!(page(scan().limit(3).reverse()), (back(&["c", "b/", "a"]), false, None));
 }
 
 #[test]
@@ -177,6 +207,53 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pages_backward_by_the_last_name_give_each_entry_once(
+        keys in vec(key(), 0..60),
+        prefix in vec(select(&[b'/', b'a', 0xFF][..]), 0..3),
+        delimiter in option::of(select(DELIMITERS)),
+        start_after in option::of(key()),
+        start_before in option::of(key()),
+        limit in 1..9_u64,
+    ) {
+        let tree: Tree<RealDisk> = Db::in_memory().unwrap().default_tree();
+        let mut model = Model::new();
+        for key in keys {
+            tree.put(&key, &key).unwrap();
+            model.insert(key.clone(), key);
+        }
+        let mut expected = listing(&model, &prefix, delimiter, start_after.as_deref());
+        expected.retain(|name| start_before.as_ref().is_none_or(|before| name < before));
+        let scan = |before: Option<&[u8]>| {
+            let mut scan = tree.prefix(&prefix);
+            if let Some(before) = before {
+                scan = scan.start_before(before);
+            }
+            if let Some(after) = &start_after {
+                scan = scan.start_after(after);
+            }
+            // Which comes first makes no difference.
+            delimiter.into_iter().fold(scan, Scan::delimiter)
+        };
+        prop_assert_eq!(&names(scan(start_before.as_deref())).unwrap(), &expected);
+        expected.reverse();
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        let mut before = start_before.clone();
+        for number in 0.. {
+            let page = scan(before.as_deref()).reverse().limit(limit).page().unwrap();
+            prop_assert!(page.entries.len() as u64 <= limit && number < 64);
+            found.extend(page.entries.into_iter().map(Entry::into_name));
+            prop_assert_eq!(page.truncated, page.next.is_some());
+            prop_assert_eq!(page.truncated, found.len() < expected.len());
+            if page.next.is_none() {
+                break;
+            }
+            prop_assert_eq!(page.next.as_ref(), found.last());
+            before = page.next;
+        }
+        prop_assert_eq!(found, expected);
+    }
 
     #[test]
     fn pages_by_the_last_name_give_each_entry_once(

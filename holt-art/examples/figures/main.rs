@@ -4,7 +4,7 @@
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
 //! `fill` (after a load) or `churn` (under lasting change); `puts` times puts alone, each the
-//! best of many loads. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
+//! best of many loads; `many` compares many gets at once with gets one by one. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
@@ -18,9 +18,11 @@ fn main() {
         Some("fill") => times::fill,
         Some("churn") => churn::run,
         Some("puts") => times::puts,
+        Some("many") => times::many,
         _ => times::run,
     };
-    if matches!(arguments.first().map(String::as_str), Some("times" | "fill" | "churn" | "puts")) {
+    const WHAT: [&str; 5] = ["times", "fill", "churn", "puts", "many"];
+    if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }
     let mut arguments = arguments.into_iter();

@@ -171,3 +171,57 @@ pub(crate) fn puts(shape: &str, count: usize) {
         );
     }
 }
+
+/// Gets at a time in [`many`].
+const AT_ONCE: usize = 100;
+/// Gets of each kind that [`many`] times.
+const GETS: usize = 400_000;
+
+/// Prints what many gets at once take beside gets one by one, both the best of rounds that
+/// take turns.
+pub(crate) fn many(shape: &str, count: usize) {
+    let (mut set, length) = load(shape, count, false);
+    let map = empty_map();
+    let value = vec![0x5A; length];
+    for key in &set {
+        map.put(key, &value).expect("memory");
+    }
+    Random(43).shuffle(&mut set);
+    let gets = GETS.min(set.len()) / AT_ONCE * AT_ONCE;
+    let mut best = [f64::MAX; 2];
+    for round in 0..12 {
+        let begin = round * gets % (set.len() - gets + 1);
+        let keys = &set[begin..begin + gets];
+        let repeats = GETS / gets;
+        let start = Instant::now();
+        for _ in 0..repeats {
+            for key in keys {
+                let found = map.tree().get(black_box(key), |value, _| value[0]);
+                assert!(black_box(found).is_ok_and(|found| found.is_some()));
+            }
+        }
+        let single = start.elapsed();
+        let start = Instant::now();
+        for _ in 0..repeats {
+            for keys in keys.chunks(AT_ONCE) {
+                let mut found = 0;
+                let take = |_, record: Option<(&[u8], _)>| {
+                    found += usize::from(record.is_some_and(|(value, _)| value[0] == 0x5A));
+                };
+                map.tree().get_many(black_box(keys), take).expect("sound");
+                assert_eq!(found, keys.len());
+            }
+        }
+        for (best, time) in best.iter_mut().zip([single, start.elapsed()]) {
+            *best = best.min(time.as_nanos() as f64 / (repeats * gets) as f64);
+        }
+    }
+    let [single, many] = best;
+    println!(
+        "{shape}, {} keys, {} frames: one by one {single:.1} ns, {AT_ONCE} at once {many:.1} ns \
+         each, {:.2} times as fast",
+        set.len(),
+        map.tree().pool().stats().frames,
+        single / many,
+    );
+}

@@ -88,7 +88,8 @@ impl Tree {
 }
 
 impl Cursor {
-    pub(super) fn new(source: Source, scan: Scan) -> Self {
+    pub(super) fn new(source: Source, mut scan: Scan) -> Self {
+        scan.settle();
         let from = if is_empty(&scan.lower, &scan.upper) { From::End } else { From::Near };
         let left = scan.limit;
         // With a limit the first batch is as long as the list.

@@ -4,6 +4,8 @@ use super::Tree;
 use super::get::{ATTEMPTS, Attempt, append_value};
 use super::outcome::Version;
 use super::scan::Entry;
+use super::snapshot::SnapshotTree;
+use super::under::MAX_STILL;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::key::Key;
@@ -59,17 +61,13 @@ impl Tree {
                 Ok(read) => read,
             };
             if let Attempt::Done(found) = read {
-                return Ok(found.map(|(length, version)| Entry::Key {
-                    key: key[..length].to_vec(),
-                    value,
-                    version,
-                }));
+                return Ok(found.map(|(length, version)| entry(key, length, value, version)));
             }
         }
         // Lost every race. Gets end under any writers, so the prefixes are asked for one by one.
         for length in (0..=key.len()).rev() {
             if let Some(version) = self.get_into(&key[..length], &mut value)? {
-                return Ok(Some(Entry::Key { key: key[..length].to_vec(), value, version }));
+                return Ok(Some(entry(key, length, value, version)));
             }
         }
         Ok(None)
@@ -85,7 +83,7 @@ impl Tree {
         let mut from = 0;
         let mut best: Match = None;
         let mut passed = Vec::new();
-        for _ in 0..=key.len() + 64 {
+        for _ in 0..=key.len() + MAX_STILL {
             let view = pool.view(seen);
             let mut walk = Walk { pool, view, key, from, best, value: &mut *value };
             let crossing = walk.run(loc);
@@ -121,6 +119,47 @@ impl Tree {
         }
         Err(Error::Damaged { frame: number })
     }
+}
+
+impl SnapshotTree {
+    /// As [`Tree::longest_prefix`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::get`].
+    pub fn longest_prefix(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
+        if key.len() > MAX_KEY {
+            return Err(Error::KeyTooLong { length: key.len() });
+        }
+        let mut value = Vec::new();
+        let pool = self.snapshot().pool();
+        let found = pool.fetching(|| self.longest_once(Key::new(key), &mut value))?;
+        Ok(found.map(|(length, version)| entry(key, length, value, version)))
+    }
+
+    fn longest_once(&self, key: Key<'_>, value: &mut Vec<u8>) -> Result<Match, Error> {
+        let past = self.snapshot().past();
+        let mut number = self.root().get();
+        let mut loc = Loc::entry(0);
+        let mut from = 0;
+        let mut best: Match = None;
+        for _ in 0..=key.len() + MAX_STILL {
+            let view = past.frame(number)?;
+            let mut walk = Walk { pool: past.pool(), view, key, from, best, value: &mut *value };
+            let crossing = walk.run(loc).map_err(|Garbage| Error::Damaged { frame: number })?;
+            (from, best) = (walk.from, walk.best);
+            let Some(at) = crossing else { return Ok(best) };
+            let target = view.crossing(at);
+            number = target.frame;
+            loc = Loc::entry(usize::from(target.entry));
+        }
+        Err(Error::Damaged { frame: number })
+    }
+}
+
+/// The record of the first `length` bytes of `key`.
+fn entry(key: &[u8], length: usize, value: Vec<u8>, version: Version) -> Entry {
+    Entry::Key { key: key[..length].to_vec(), value, version }
 }
 
 /// Something that no writer stores.

@@ -35,6 +35,7 @@ pub struct Scan {
     pub(crate) prefix: usize,
     pub(crate) delimiter: Vec<u8>,
     pub(crate) start_after: Option<Vec<u8>>,
+    pub(crate) start_before: Option<Vec<u8>>,
     pub(crate) reverse: bool,
     pub(crate) keys_only: bool,
     pub(crate) limit: u64,
@@ -49,6 +50,7 @@ impl Scan {
             prefix: 0,
             delimiter: Vec::new(),
             start_after: None,
+            start_before: None,
             reverse: false,
             keys_only: false,
             limit: u64::MAX,
@@ -82,6 +84,30 @@ impl Scan {
             self.lower = Bound::Excluded(name.to_vec());
         }
         self.start_after = Some(name.to_vec());
+        self
+    }
+
+    /// Only names, keys and groups, that are less than `name`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Entry, Scan};
+    ///
+    /// let map = Art::new()?;
+    /// for key in ["a", "b/1", "b/2", "c"] {
+    ///     map.put(key.as_bytes(), b"")?;
+    /// }
+    /// let scan = Scan::all().delimiter(b"/").reverse(true);
+    /// let before = |name: &[u8]| map.scan(scan.clone().start_before(name)).next().unwrap();
+    /// // The group is less than its keys.
+    /// assert_eq!(before(b"b/1")?, Entry::Group { name: b"b/".to_vec() });
+    /// assert_eq!(before(b"b/")?.name(), b"a");
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    #[must_use]
+    pub fn start_before(mut self, name: &[u8]) -> Self {
+        self.start_before = Some(name.to_vec());
         self
     }
 
@@ -125,6 +151,114 @@ impl Scan {
     pub fn limit(mut self, entries: u64) -> Self {
         self.limit = entries;
         self
+    }
+
+    /// The name under which a list tells of a record of `key`, and whether that is a group's;
+    /// `None` when it does not tell of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::Scan;
+    ///
+    /// let scan = Scan::prefix(b"a/").delimiter(b"/");
+    /// assert_eq!(scan.name_of(b"a/1"), Some((&b"a/1"[..], false)));
+    /// assert_eq!(scan.name_of(b"a/b/2"), Some((&b"a/b/"[..], true)));
+    /// assert_eq!(scan.name_of(b"c"), None);
+    /// ```
+    pub fn name_of<'k>(&self, key: &'k [u8]) -> Option<(&'k [u8], bool)> {
+        let (lower, upper) =
+            (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice));
+        if !(lower, upper).contains(key) {
+            return None;
+        }
+        let end = if self.delimiter.is_empty() { None } else { self.group_end(key) };
+        let name = &key[..end.unwrap_or(key.len())];
+        let behind = self.start_after.as_ref().is_none_or(|after| name > after.as_slice());
+        let before = self.start_before.as_ref().is_none_or(|before| name < before.as_slice());
+        (behind && before).then_some((name, end.is_some()))
+    }
+
+    /// All keys for which the list tells of the group `name`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Scan};
+    ///
+    /// let map = Art::new()?;
+    /// for key in ["b/1", "b/2", "b/3", "c"] {
+    ///     map.put(key.as_bytes(), b"")?;
+    /// }
+    /// let scan = Scan::range(&b"b/2"[..]..).delimiter(b"/");
+    /// assert_eq!(map.scan(scan.of_group(b"b/")).count(), 2);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    #[must_use]
+    pub fn of_group(&self, name: &[u8]) -> Self {
+        let mut scan = Self { lower: self.lower.clone(), ..Self::prefix(name) };
+        let below = match &scan.lower {
+            Bound::Unbounded => true,
+            Bound::Included(key) | Bound::Excluded(key) => key.as_slice() < name,
+        };
+        if below {
+            scan.lower = Bound::Included(name.to_vec());
+        }
+        match (&self.upper, &scan.upper) {
+            (Bound::Unbounded, _) => {}
+            (Bound::Excluded(key), _) => scan.end_before(key),
+            (Bound::Included(key), Bound::Excluded(end)) if key >= end => {}
+            (Bound::Included(key), _) => scan.upper = Bound::Included(key.clone()),
+        }
+        scan
+    }
+
+    /// Whether the list goes from the last name to the first.
+    pub fn is_reverse(&self) -> bool {
+        self.reverse
+    }
+
+    /// Whether the list leaves values out.
+    pub fn is_keys_only(&self) -> bool {
+        self.keys_only
+    }
+
+    /// Where the group that `key` belongs to ends: behind the first delimiter after the
+    /// prefix.
+    pub(super) fn group_end(&self, key: &[u8]) -> Option<usize> {
+        let tail = key.get(self.prefix..)?;
+        let at = match self.delimiter.as_slice() {
+            [byte] => tail.iter().position(|other| other == byte),
+            delimiter => tail.windows(delimiter.len()).position(|window| window == delimiter),
+        };
+        at.map(|at| self.prefix + at + self.delimiter.len())
+    }
+
+    /// Says by the range alone what [`start_before`](Self::start_before) asks for.
+    pub(super) fn settle(&mut self) {
+        let Some(name) = self.start_before.take() else { return };
+        // Of a group whose name is less, all keys count, those too that are not.
+        let group = if self.delimiter.is_empty() { None } else { self.group_end(&name) };
+        match group {
+            Some(end) if end < name.len() => {
+                if let Some(behind) = successor(&name[..end]) {
+                    self.end_before(&behind);
+                }
+            }
+            _ => self.end_before(&name),
+        }
+    }
+
+    /// Leaves out the keys from `key` on.
+    fn end_before(&mut self, key: &[u8]) {
+        let beyond = match &self.upper {
+            Bound::Unbounded => true,
+            Bound::Included(upper) => upper.as_slice() >= key,
+            Bound::Excluded(upper) => upper.as_slice() > key,
+        };
+        if beyond {
+            self.upper = Bound::Excluded(key.to_vec());
+        }
     }
 }
 

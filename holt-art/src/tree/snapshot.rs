@@ -82,6 +82,44 @@ impl SnapshotTree {
         self.read(key, &mut Nothing)
     }
 
+    /// As [`Tree::get_many`](super::Tree::get_many), one key after the other and in order: what a
+    /// descent of the past looks up is not to be had in advance.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::Art;
+    ///
+    /// let map = Art::new()?;
+    /// map.put(b"a", b"1")?;
+    /// let pool = map.tree().pool();
+    /// let before = pool.snapshot(&pool.close_gate()).tree(map.tree().root())?;
+    /// map.put(b"b", b"2")?;
+    /// let mut there = Vec::new();
+    /// before.get_many(&["a", "b"], |at, record| there.push((at, record.is_some())))?;
+    /// assert_eq!(there, [(0, true), (1, false)]);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut then: impl FnMut(usize, Option<(&[u8], Version)>),
+    ) -> Result<(), Error> {
+        if let Some(long) = keys.iter().find(|key| key.as_ref().len() > MAX_KEY) {
+            return Err(Error::KeyTooLong { length: long.as_ref().len() });
+        }
+        let mut local = Local::new();
+        for (index, key) in keys.iter().enumerate() {
+            let found = self.read(key.as_ref(), &mut local)?;
+            then(index, found.map(|version| (local.bytes(), version)));
+        }
+        Ok(())
+    }
+
     fn read(&self, key: &[u8], take: &mut impl Take) -> Result<Option<Version>, Error> {
         if key.len() > MAX_KEY {
             return Err(Error::KeyTooLong { length: key.len() });

@@ -454,14 +454,7 @@ impl<'p, 's> Walker<'p, 's> {
     /// Where the group that the path belongs to ends: behind the first delimiter after the
     /// prefix.
     fn group_end(&self) -> Option<usize> {
-        let delimiter = self.scan.delimiter.as_slice();
-        let from = self.scan.prefix;
-        let tail = self.path.bytes().get(from..)?;
-        let at = match delimiter {
-            [byte] => tail.iter().position(|other| other == byte),
-            _ => tail.windows(delimiter.len()).position(|window| window == delimiter),
-        };
-        at.map(|at| from + at + delimiter.len())
+        self.scan.group_end(self.path.bytes())
     }
 
     /// Adds the group that the path belongs to, if there is one and all that hangs here is
