@@ -59,9 +59,9 @@ pub(crate) struct Core<D: Disk> {
 /// What a database has on disk.
 pub(crate) struct Files<D: Disk> {
     pub(crate) store: Store<D>,
-    disk: Arc<D>,
+    pub(crate) disk: Arc<D>,
     /// Address at which the log ended when the database was opened.
-    recovered: u64,
+    pub(crate) recovered: u64,
     /// Keeps other processes out until the database is closed.
     lock: Mutex<Option<D::Lock>>,
 }

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::path::Path;
 
+use holt_art::Version;
+use holt_codec::GRANULE;
 use holt_journal::disk::{Disk, RealDisk};
 
 use crate::batch::{Applied, Batch};
 use crate::checkpoint::{self, Checkpoint, Compaction};
 use crate::core::Lease;
 use crate::error::Error;
+use crate::feed::Changes;
 use crate::options::{Durability, Options};
+use crate::replay;
 use crate::snapshot::Snapshot;
 use crate::stats::{self, Stats};
 use crate::sync::Arc;
@@ -207,6 +211,89 @@ impl<D: Disk> Db<D> {
     pub fn tree_names(&self) -> Result<Vec<String>, Error> {
         self.lease.core().check_open()?;
         Ok(self.lease.core().catalog.names())
+    }
+
+    /// The name of the tree with this [id](Tree::id); none if there is no such tree any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let users = db.tree("users")?;
+    /// assert_eq!(db.tree_name(users.id())?.as_deref(), Some("users"));
+    /// db.drop_tree("users")?;
+    /// assert_eq!(db.tree_name(users.id())?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tree_name(&self, id: u64) -> Result<Option<String>, Error> {
+        self.lease.core().check_open()?;
+        Ok(self.lease.core().catalog.by_id(id).map(|named| named.name()))
+    }
+
+    /// The changes after a version, as long as the log has them: for caches, search indexes and
+    /// copies elsewhere. Without a version, from the oldest change that the log has.
+    ///
+    /// A version is that of any operation, from a write, a [`Change`](crate::Change) or a feed's
+    /// [position](crate::Feed::position); [`last_version`](Self::last_version) is the way to start
+    /// with what is written from now on. What a checkpoint holds leaves the log, but for
+    /// [`keep_log_bytes`](Options::keep_log_bytes) and what open feeds still need.
+    ///
+    /// [`Changes`] has filters by tree and prefix, and says how safe a change is when it is shown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use holt_engine::Effect;
+    ///
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let db = holt_engine::Db::open(directory.path())?;
+    /// let files = db.default_tree();
+    /// let before = db.last_version()?;
+    /// let put = files.put(b"etc/motd", b"hello")?;
+    /// let _moved = files.rename_prefix(b"etc/", b"config/")?;
+    ///
+    /// let mut feed = db.changes(Some(before)).prefix(&files, "etc/").open()?;
+    /// let change = feed.next_within(Duration::from_secs(60))?.expect("the put");
+    /// assert_eq!(change.version(), put);
+    /// let change = feed.next_within(Duration::from_secs(60))?.expect("the renaming");
+    /// let Effect::RenamePrefix { from, to, .. } = &change.operations()[0].effect else { panic!() };
+    /// assert_eq!((&from[..], &to[..]), (&b"etc/"[..], &b"config/"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self, after: Option<Version>) -> Changes<D> {
+        Changes::new(&self.lease, after)
+    }
+
+    /// A version that no write up to now exceeds, and every later one does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let first = db.default_tree().put(b"key", b"value")?;
+    /// let last = db.last_version()?;
+    /// assert!(first <= last && last < db.default_tree().put(b"key", b"value")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn last_version(&self) -> Result<Version, Error> {
+        self.lease.core().check_open()?;
+        // The granule before the log's end, which belongs to the last record.
+        replay::version(self.lease.core().log_address() - GRANULE as u64)
     }
 
     /// Does several things together or not at all: `fill` says what, and what must hold for it. See
