@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use holt_art::{Closed, Pass, Pool, Version};
-use holt_codec::Record;
+use holt_codec::{DbId, Record};
 use holt_journal::disk::{Access, Disk, DiskFile};
 use holt_journal::store::Store;
 
@@ -227,6 +227,11 @@ impl<D: Disk> Core<D> {
             Some(log) if end > 0 => log.wait(end, self.durability),
             _ => Ok(()),
         }
+    }
+
+    /// Which database this is; zeros for one in memory.
+    pub(crate) fn db_id(&self) -> DbId {
+        self.files.as_ref().map_or(DbId([0; 16]), |files| files.store.db())
     }
 
     /// Address at which the log ends.

@@ -1,15 +1,17 @@
 //! A database: the handle that everything else is reached through.
 
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use holt_art::Version;
 use holt_codec::GRANULE;
 use holt_journal::disk::{Disk, RealDisk};
 
+use crate::archive::{self, ImportOptions, Imported};
 use crate::batch::{Applied, Batch};
 use crate::checkpoint::{self, Checkpoint, Compaction};
-use crate::core::Lease;
+use crate::core::{Core, Lease};
 use crate::error::Error;
 use crate::feed::Changes;
 use crate::options::{Durability, Options};
@@ -84,6 +86,10 @@ impl Db {
 impl<D: Disk> Db<D> {
     pub(crate) fn new(lease: Lease<D>) -> Db<D> {
         Db { lease: Arc::new(lease) }
+    }
+
+    pub(crate) fn core(&self) -> &Core<D> {
+        self.lease.core()
     }
 
     /// The tree that every database has, named `default`.
@@ -386,6 +392,49 @@ impl<D: Disk> Db<D> {
     /// ```
     pub fn snapshot(&self) -> Result<Snapshot<D>, Error> {
         Snapshot::take(&self.lease)
+    }
+
+    /// Reads an archive, as [`Snapshot::export`] writes it, into trees of this database: all of it, or
+    /// nothing.
+    ///
+    /// - Into trees that are not there yet; the default tree counts as one while it is empty. The
+    ///   archive is read to its end, and known to be whole, before any of its trees has its name.
+    /// - With [`merge`](ImportOptions::merge), into trees that are there, too: only after the whole
+    ///   archive was read its records are put, some at a time, in place of the values that their
+    ///   keys have. Readers may see a part of that.
+    ///
+    /// After an error, and killed or without power at any moment, all of the archive is there or nothing
+    /// of it: the next opening for writing brings to an end what was begun. Until then there are trees
+    /// with names that begin with `holt.import`. Memory on the way is bounded but for what
+    /// the trees take; writers go on. The records get new versions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Archive`] for an archive that is cut short or damaged; [`Error::WrongArchive`];
+    /// [`Error::TreeExists`] for a tree that is there, unless it is to be merged;
+    /// [`Error::Importing`] while another import is under way; and every error of a write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_engine::{Error, ImportOptions};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let (from, to) = (holt_engine::Db::in_memory()?, holt_engine::Db::in_memory()?);
+    /// from.tree("files")?.put(b"a", b"1")?;
+    /// let mut archive = Vec::new();
+    /// from.snapshot()?.export().write_to(&mut archive)?;
+    ///
+    /// let imported = to.import(&archive[..], &ImportOptions::new())?;
+    /// assert_eq!((imported.trees, imported.records), (2, 1));
+    /// let again = to.import(&archive[..], &ImportOptions::new());
+    /// assert!(matches!(again, Err(Error::TreeExists { name }) if name == "files"));
+    /// to.import(&archive[..], ImportOptions::new().merge(true))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn import(&self, from: impl Read, options: &ImportOptions) -> Result<Imported, Error> {
+        archive::import(self, from, options)
     }
 
     /// Waits until everything written so far is on stable storage, whatever it asked for itself.

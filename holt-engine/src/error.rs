@@ -174,6 +174,23 @@ pub enum Error {
         /// The version.
         version: Version,
     },
+    /// An archive is cut short, damaged, or of a version of the format that is not known. Nothing has
+    /// been imported. Take another copy of it.
+    #[error(transparent)]
+    Archive(holt_codec::ArchiveError),
+    /// An archive is whole, but not one for this purpose.
+    #[error("this is not the right archive: {what}")]
+    WrongArchive {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another import into this database is under way, or one has failed so that it could be neither
+    /// finished nor taken back. Wait until it has ended, or open the database again, which ends it.
+    #[error("another import is under way")]
+    Importing,
+    /// The directory holds no backup of everything. Make one.
+    #[error("there is no backup here")]
+    NoBackup,
     /// A database in memory has no log to read changes from.
     #[error("a database in memory has no log to read changes from")]
     NoLog,

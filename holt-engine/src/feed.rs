@@ -100,7 +100,7 @@ impl<D: Disk> fmt::Debug for Changes<D> {
     }
 }
 
-fn open_log<D: Disk>(
+pub(crate) fn open_log<D: Disk>(
     core: &Core<D>,
     after: Option<Version>,
     durability: Durability,

@@ -64,6 +64,7 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod background;
 mod batch;
 mod catalog;
@@ -97,6 +98,7 @@ mod tree;
 mod trees;
 mod verify;
 
+pub use archive::{Export, Exported, ImportOptions, Imported};
 pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
 pub use change::{Change, Effect, Operation};
