@@ -66,6 +66,7 @@
 
 mod archive;
 mod background;
+mod backup;
 mod batch;
 mod catalog;
 mod change;
@@ -99,6 +100,7 @@ mod trees;
 mod verify;
 
 pub use archive::{Export, Exported, ImportOptions, Imported};
+pub use backup::{Backup, Restored, restore, restore_on};
 pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
 pub use change::{Change, Effect, Operation};
