@@ -139,6 +139,12 @@ pub enum Damage {
         /// End of the valid log according to the next segment's header.
         end: u64,
     },
+    /// There is no valid record here, although whoever reads knows that the log is whole to here.
+    #[error("no valid record, although the log is known to be whole up to address {end}")]
+    Promised {
+        /// Address below which the log is known to be whole.
+        end: u64,
+    },
     /// What follows holds so many pieces that look like records that it cannot be judged.
     #[error("no valid record, and what follows it cannot be judged in a reasonable time")]
     Unjudged,

@@ -60,6 +60,14 @@ pub use segment::{
     FIRST_ADDRESS, LOG_VERSION, MAX_ADDRESS, SEGMENT_HEADER_LEN, SEGMENT_RESERVE, SegmentHeader,
 };
 
+// --- archives ---
+mod archive;
+
+pub use archive::{
+    ARCHIVE_HEADER_LEN, ARCHIVE_VERSION, ArchiveError, ArchiveHeader, ArchiveReader, ArchiveWriter,
+    Archived, MAX_BLOCK,
+};
+
 // --- images and manifests ---
 mod fields;
 mod image;

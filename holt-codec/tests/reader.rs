@@ -487,3 +487,75 @@ fn a_gap_in_the_longest_window_that_there_can_be_is_judged() {
         "{verdict:?}"
     );
 }
+
+/// A reader of the whole log in the state it is in.
+fn reader(log: &Log, from: u64) -> LogReader<SegmentBytes<&[u8]>> {
+    let source = SegmentBytes::new(log.files.iter().map(Vec::as_slice));
+    LogReader::new(source, DB, log.headers.clone(), from).unwrap()
+}
+
+/// The addresses that a reader gives below a limit.
+fn below(reader: &mut LogReader<SegmentBytes<&[u8]>>, limit: u64) -> Vec<u64> {
+    std::iter::from_fn(|| Some(reader.next_below(limit).unwrap()?.address())).collect()
+}
+
+#[test]
+fn a_follower_gets_each_record_once_its_end_is_below_the_limit() {
+    let mut log = Log::new();
+    log.fill(0..20, 700);
+    let first_end = log.tail;
+    log.append(&Record::CleanEnd);
+    log.reopen(log.tail);
+    log.fill(20..30, 700);
+    let (all, _) = log.read();
+    let mut follower = reader(&log, FIRST_ADDRESS);
+    let mut seen = Vec::new();
+    for limit in (FIRST_ADDRESS..=log.tail).step_by(8) {
+        seen.extend(below(&mut follower, limit));
+        let whole = all.windows(2).filter(|pair| pair[1] <= limit.min(first_end)).count();
+        assert!(limit > first_end || seen.len() == whole, "{limit}: {seen:?}");
+    }
+    assert_eq!(seen, all);
+    assert_eq!(follower.address(), log.tail);
+}
+
+#[test]
+fn a_follower_does_not_look_behind_its_limit_and_calls_every_gap_below_it_damage() {
+    let mut log = Log::new();
+    log.fill(0..20, 100);
+    let (all, _) = log.read();
+    let (gap, next) = (all[10], all[11]);
+    log.wipe(gap, next);
+    let mut follower = reader(&log, FIRST_ADDRESS);
+    assert_eq!(below(&mut follower, gap), all[..10]);
+    for limit in [next, log.tail] {
+        let Err(ReadError::Log(error)) = follower.next_below(limit) else { panic!("{limit}") };
+        assert_eq!(damage(Err(error)), (gap, Damage::Promised { end: limit }));
+    }
+}
+
+#[test]
+fn a_reader_from_any_address_finds_the_first_record_that_starts_there_or_behind() {
+    let mut log = Log::new();
+    log.fill(0..6, 900);
+    // A value that holds the bytes of another record, which are those of another address.
+    let mut copy = Vec::new();
+    let inner = Op::Put { tree: 1, key: b"inner", value: b"not a record of this log" };
+    Record::from(inner).encode(log.headers[0].seed(), FIRST_ADDRESS, FIRST_ADDRESS, &mut copy);
+    log.append(&Op::Put { tree: 1, key: b"outer", value: &copy }.into());
+    let end = log.tail;
+    log.append(&Record::CleanEnd);
+    log.reopen(log.tail);
+    log.fill(6..9, 2000);
+    let (all, _) = log.read();
+    for from in (FIRST_ADDRESS..end).chain(log.headers.last().unwrap().start..log.tail).step_by(8) {
+        let mut follower = reader(&log, from);
+        follower.align(log.tail).unwrap();
+        let expected: Vec<_> = all.iter().copied().filter(|&address| address >= from).collect();
+        assert_eq!(below(&mut follower, log.tail), expected, "{from}");
+    }
+    // Nothing but what ends below the limit counts.
+    let mut follower = reader(&log, all[1]);
+    follower.align(all[2] - 8).unwrap();
+    assert_eq!(follower.address(), all[2] - 8);
+}

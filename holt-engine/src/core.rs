@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use holt_art::{Closed, Pass, Pool, Version};
-use holt_codec::Record;
+use holt_codec::{DbId, Record};
 use holt_journal::disk::{Access, Disk, DiskFile};
 use holt_journal::store::Store;
 
@@ -59,9 +59,9 @@ pub(crate) struct Core<D: Disk> {
 /// What a database has on disk.
 pub(crate) struct Files<D: Disk> {
     pub(crate) store: Store<D>,
-    disk: Arc<D>,
+    pub(crate) disk: Arc<D>,
     /// Address at which the log ended when the database was opened.
-    recovered: u64,
+    pub(crate) recovered: u64,
     /// Keeps other processes out until the database is closed.
     lock: Mutex<Option<D::Lock>>,
 }
@@ -227,6 +227,11 @@ impl<D: Disk> Core<D> {
             Some(log) if end > 0 => log.wait(end, self.durability),
             _ => Ok(()),
         }
+    }
+
+    /// Which database this is; zeros for one in memory.
+    pub(crate) fn db_id(&self) -> DbId {
+        self.files.as_ref().map_or(DbId([0; 16]), |files| files.store.db())
     }
 
     /// Address at which the log ends.

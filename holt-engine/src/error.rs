@@ -2,7 +2,8 @@
 
 use std::io;
 
-use holt_codec::MAX_RECORD;
+use holt_art::Version;
+use holt_codec::{GRANULE, MAX_RECORD};
 
 use crate::catalog::MAX_TREE_NAME;
 use crate::guard::FailedGuard;
@@ -153,6 +154,46 @@ pub enum Error {
         /// What the last one failed with.
         why: String,
     },
+    /// The log no longer has all changes after the version that a feed was to begin with, or the feed
+    /// has lagged so far behind that the log was given up under it. Read the present state, and
+    /// follow the changes after that. [`Options::keep_log_bytes`](crate::Options::keep_log_bytes) and
+    /// [`Options::feed_bytes`](crate::Options::feed_bytes) make it rarer.
+    #[error("the log has all changes after version {} and no earlier ones", .oldest.get())]
+    ChangesGone {
+        /// The lowest version of which the log still has all changes after it.
+        oldest: Version,
+    },
+    /// The version that a feed was to begin with is none of this database: it was lost in a crash, or
+    /// was not given yet, or is another database's. Whoever has seen changes up to it has seen what
+    /// is not there. Read the present state, and follow the changes after that.
+    #[error(
+        "the database has no version {}: it was lost in a crash, or is another database's",
+        .version.get()
+    )]
+    UnknownVersion {
+        /// The version.
+        version: Version,
+    },
+    /// An archive is cut short, damaged, or of a version of the format that is not known. Nothing has
+    /// been imported. Take another copy of it.
+    #[error(transparent)]
+    Archive(holt_codec::ArchiveError),
+    /// An archive is whole, but not one for this purpose.
+    #[error("this is not the right archive: {what}")]
+    WrongArchive {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another import into this database is under way, or one has failed so that it could be neither
+    /// finished nor taken back. Wait until it has ended, or open the database again, which ends it.
+    #[error("another import is under way")]
+    Importing,
+    /// The directory holds no backup of everything. Make one.
+    #[error("there is no backup here")]
+    NoBackup,
+    /// A database in memory has no log to read changes from.
+    #[error("a database in memory has no log to read changes from")]
+    NoLog,
     /// What was to be written makes no record of the log.
     #[error(transparent)]
     Record(#[from] holt_codec::Error),
@@ -181,9 +222,20 @@ impl From<holt_journal::Error> for Error {
         match error {
             // A call that overlapped the closing came to the log after it.
             holt_journal::Error::LogClosed => Error::Closed,
+            holt_journal::Error::FeedGone { oldest } => {
+                Error::ChangesGone { oldest: version(oldest) }
+            }
+            holt_journal::Error::NotInLog { address } => {
+                Error::UnknownVersion { version: version(address) }
+            }
             error => Error::Journal(error),
         }
     }
+}
+
+/// The version that an address of the log stands for. The log's addresses end before versions do.
+fn version(address: u64) -> Version {
+    Version::new(address / GRANULE as u64).unwrap_or(Version::MAX)
 }
 
 /// Who keeps a database from being opened.

@@ -23,6 +23,7 @@
 //!   hold for that.
 //! - A [`Scan`] reads many keys in order; rolled up at a delimiter it lists like a directory.
 //! - A [`Snapshot`] is all trees as they were at one moment, for reading.
+//! - A [`Feed`] tells of every [`Change`] after a version, and follows those to come.
 //! - A [`Checkpoint`] makes opening fast and gives log space back; it changes nothing else.
 //!
 //! # Example
@@ -63,15 +64,19 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod background;
+mod backup;
 mod batch;
 mod catalog;
+mod change;
 mod checkpoint;
 mod commit;
 mod core;
 mod db;
 mod entry;
 mod error;
+mod feed;
 mod guard;
 mod log;
 mod meta;
@@ -94,12 +99,16 @@ mod tree;
 mod trees;
 mod verify;
 
+pub use archive::{Export, Exported, ImportOptions, Imported};
+pub use backup::{Backup, Restored, restore, restore_on};
 pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
+pub use change::{Change, Effect, Operation};
 pub use checkpoint::{Checkpoint, Compaction};
 pub use db::Db;
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, Holder};
+pub use feed::{Changes, Feed};
 pub use guard::{FailedGuard, Guard};
 pub use holt_art::{MAX_KEY, MAX_VALUE, Version};
 pub use holt_journal::disk;
@@ -110,7 +119,7 @@ pub use prefixes::Usage;
 pub use range::KeyRange;
 pub use scan::{Entries, Page, Scan};
 pub use snapshot::{Snapshot, SnapshotTree};
-pub use stats::{CheckpointStats, SnapshotStats, Stats};
+pub use stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
 pub use tree::Tree;
 pub use verify::{Fault, Report, verify, verify_on};
 

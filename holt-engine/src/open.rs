@@ -6,7 +6,9 @@
 //! 4. The log from the checkpoint's address on is replayed.
 //! 5. The log is made ready to be written, unless reading is all that is wanted.
 //!
-//! Opening changes nothing on disk, apart from creating what is to be created.
+//! 6. An import that was under way is brought to its end, or taken back.
+//!
+//! Opening changes nothing on disk, apart from creating what is to be created, and the last of these.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -17,6 +19,7 @@ use holt_journal::disk::{Access, Disk, RealDisk};
 use holt_journal::store::{LOCK_FILE, Store};
 use holt_journal::{Journal, RecoveredLog, recover_log};
 
+use crate::archive;
 use crate::catalog::Catalog;
 use crate::core::{Core, Files, Lease};
 use crate::db::Db;
@@ -41,7 +44,11 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
         Some(Log::Journal(Journal::start(Arc::clone(&disk), db, recovered, options.log())?))
     };
     let files = Files::new(store, disk, end, lock);
-    Ok(Db::new(Lease::new(Core::new((pool, catalog), Some(files), log, options))?))
+    let db = Db::new(Lease::new(Core::new((pool, catalog), Some(files), log, options))?);
+    if !options.read_only {
+        archive::settle(&db)?;
+    }
+    Ok(db)
 }
 
 /// See [`Options::in_memory`].

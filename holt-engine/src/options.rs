@@ -85,6 +85,8 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) checkpoint_idle: Duration,
+    pub(crate) keep_log_bytes: u64,
+    pub(crate) feed_bytes: u64,
 }
 
 impl Options {
@@ -101,6 +103,8 @@ impl Options {
             segment_bytes: 64 << 20,
             checkpoint_bytes: 256 << 20,
             checkpoint_idle: Duration::from_secs(5),
+            keep_log_bytes: 0,
+            feed_bytes: 1 << 30,
         }
     }
 
@@ -167,12 +171,30 @@ impl Options {
         self
     }
 
+    /// Bytes of log that stay on disk below a checkpoint, so that a [`Feed`](crate::Feed) that was
+    /// closed for a while can go on where it was. Segments stay whole, so it may be one
+    /// [segment](Self::segment_bytes) more. By default none: what a checkpoint holds leaves the log.
+    pub fn keep_log_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.keep_log_bytes = bytes;
+        self
+    }
+
+    /// Bytes of log, beyond those that [stay anyway](Self::keep_log_bytes), that a
+    /// [`Feed`](crate::Feed) may keep on disk by lagging behind. One that lags further behind gets
+    /// [`Error::ChangesGone`]. By default 1 GiB.
+    pub fn feed_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.feed_bytes = bytes;
+        self
+    }
+
     /// The options of the log.
     pub(crate) fn log(&self) -> LogOptions {
         LogOptions {
             ring_capacity: self.buffer_bytes.max(LogOptions::default().ring_capacity),
             segment_bytes: self.segment_bytes,
             flush_interval: self.buffer_window,
+            keep_bytes: self.keep_log_bytes,
+            feed_bytes: self.feed_bytes,
         }
     }
 

@@ -7,6 +7,7 @@ use holt_journal::disk::Disk;
 
 use crate::core::Core;
 use crate::error::Error;
+use crate::log::Log;
 
 /// What a database holds and takes at a moment.
 ///
@@ -47,6 +48,21 @@ pub struct Stats {
     pub checkpoints: CheckpointStats,
     /// Why the database is closed for writing, if a failure of the log closed it.
     pub log_failure: Option<String>,
+    /// The feeds that are open.
+    pub feeds: FeedStats,
+}
+
+/// What [feeds](crate::Feed) read and hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FeedStats {
+    /// Feeds that are open, but for those that were cut off.
+    pub open: u64,
+    /// Bytes of log before the last checkpoint that stay on disk for the slowest of them, up to
+    /// 256 KiB more than it needs.
+    pub held_bytes: u64,
+    /// Feeds that have lagged too far behind since the database was opened, and were cut off.
+    pub cut_off: u64,
 }
 
 /// What became of checkpoints since the database was opened, asked for or automatic.
@@ -133,12 +149,19 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         checkpoint_failure: checkpoints.failure.clone(),
         checkpoints,
         log_failure: core.log_failure().map(|error| error.to_string()),
+        feeds: FeedStats::default(),
     };
     if let Some(files) = &core.files {
         let store = files.store.stats();
         stats.store_bytes = store.file_bytes + store.manifest_bytes;
         stats.live_bytes = store.live_bytes;
         stats.log_bytes = files.bytes()?.saturating_sub(stats.store_bytes);
+        if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {
+            let feeds = journal.feeds();
+            let held = feeds.slowest.map(|slowest| store.log_address.saturating_sub(slowest));
+            let held_bytes = held.unwrap_or(0);
+            stats.feeds = FeedStats { open: feeds.open, held_bytes, cut_off: feeds.cut_off };
+        }
         stats.checkpoint_address = (store.sequence > 1).then_some(store.log_address);
     }
     Ok(stats)

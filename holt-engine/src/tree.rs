@@ -63,6 +63,13 @@ impl<D: Disk> Tree<D> {
         Ok(self.named.name())
     }
 
+    /// The tree's id, which it has for as long as it is there, whatever its name, and no other tree
+    /// ever has. It is what an [`Operation`](crate::Operation) names the tree by.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.named.id
+    }
+
     /// The value of `key`.
     ///
     /// # Errors

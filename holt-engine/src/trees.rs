@@ -56,6 +56,11 @@ impl<D: Disk> Core<D> {
         check_name(to)?;
         self.log()?;
         let _alone = self.catalog.changing();
+        self.rename_alone(from, to)
+    }
+
+    /// Gives a tree another name; the caller keeps others from changing trees.
+    pub(crate) fn rename_alone(&self, from: &str, to: &str) -> Result<(), Error> {
         let named = self.changeable(from)?;
         self.check_free(to)?;
         let record = Record::RenameTree { tree: named.id, name: to.as_bytes() };

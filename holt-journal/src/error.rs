@@ -68,6 +68,22 @@ pub enum Error {
         /// Id of the process that opened it.
         owner: u32,
     },
+    /// The log no longer has the records that a feed is to begin with, or the feed has lagged so far behind that it was cut
+    /// off. Whoever follows has to begin anew, from a state that is newer.
+    #[error("the log begins behind address {oldest}: what is to follow was given up")]
+    FeedGone {
+        /// The lowest address behind which everything is still there.
+        oldest: u64,
+    },
+    /// A feed was to begin behind an address that the log does not have: it was lost in a crash, or is of another
+    /// database.
+    #[error(
+        "the log has no address {address}: it was lost in a crash, or belongs to another database"
+    )]
+    NotInLog {
+        /// The address.
+        address: u64,
+    },
     /// A background thread could not be started.
     #[error("a background thread cannot be started: {0}")]
     Thread(Arc<io::Error>),

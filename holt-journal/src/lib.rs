@@ -21,6 +21,6 @@ pub use error::{Damage, Error};
 pub use log::Group;
 #[cfg(not(loom))]
 pub use log::{
-    Ack, Journal, LogOptions, LogPermit, LogPin, LogReservation, RecoveredLog, Replayed,
-    create_log, recover_log, recover_log_with,
+    Ack, Journal, LogFeed, LogFeeds, LogOptions, LogPermit, LogPin, LogReservation, RecoveredLog,
+    Replayed, create_log, recover_log, recover_log_with,
 };

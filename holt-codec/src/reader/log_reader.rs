@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::chain::{Chain, Run};
+use super::chain::{Chain, Jump, Run};
 use super::source::LogSource;
 use super::window::Window;
 use super::witness;
@@ -97,13 +97,13 @@ impl<'a> Entry<'a> {
 /// See [the crate](crate) for an example and [`LogReader::next_entry`] for what ends a log.
 #[derive(Debug)]
 pub struct LogReader<S> {
-    source: S,
-    chain: Chain,
-    window: Window,
+    pub(super) source: S,
+    pub(super) chain: Chain,
+    pub(super) window: Window,
     /// Index of the run that `address` is in.
-    run: usize,
+    pub(super) run: usize,
     /// Where the next record is expected.
-    address: u64,
+    pub(super) address: u64,
     /// Everything below was on stable storage, as records and segments say.
     synced: u64,
     /// The last record was a clean end.
@@ -169,12 +169,26 @@ impl<S: LogSource> LogReader<S> {
     /// [`ReadError::Log`] with [`Error::Damaged`] when the log is damaged here, and each time after.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, ReadError<S::Error>> {
         let Some(header) = self.step()? else { return Ok(None) };
+        Ok(Some(self.pass(header)))
+    }
+
+    /// Gives out the record at the current address, which the window holds, and goes on behind it.
+    pub(super) fn pass(&mut self, header: RecordHeader) -> Entry<'_> {
         let address = self.address;
         self.address += header.len() as u64;
         self.synced = self.synced.max(header.synced().unwrap_or(0));
         self.closed = header.kind() == Kind::CleanEnd;
         let bytes = self.window.held(address, header.len());
-        Ok(Some(Entry { address, header, bytes }))
+        Entry { address, header, bytes }
+    }
+
+    /// Goes on in the next run.
+    pub(super) fn jump(&mut self, jump: Jump) {
+        self.run += 1;
+        self.address = jump.to;
+        self.closed = false;
+        // Whoever starts a run first makes the log before it durable.
+        self.synced = self.synced.max(jump.to);
     }
 
     /// Finds the next record and holds it in the window.
@@ -185,13 +199,7 @@ impl<S: LogSource> LogReader<S> {
         let run = loop {
             let Some(run) = self.chain.run(self.run) else { return Ok(self.finish(false)) };
             match run.jump {
-                Some(jump) if self.address == jump.from => {
-                    self.run += 1;
-                    self.address = jump.to;
-                    self.closed = false;
-                    // Whoever starts a run first makes the log before it durable.
-                    self.synced = self.synced.max(jump.to);
-                }
+                Some(jump) if self.address == jump.from => self.jump(jump),
                 _ => break run,
             }
         };
@@ -253,7 +261,7 @@ impl<S: LogSource> LogReader<S> {
         None
     }
 
-    fn damaged(&self, damage: Damage) -> ReadError<S::Error> {
+    pub(super) fn damaged(&self, damage: Damage) -> ReadError<S::Error> {
         self.chain.damaged(self.address, damage).into()
     }
 }

@@ -15,6 +15,7 @@
 //! * Time is bounded by a small multiple of the log's size, whatever its bytes.
 
 mod chain;
+mod following;
 mod log_reader;
 mod source;
 mod window;

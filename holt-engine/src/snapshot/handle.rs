@@ -3,6 +3,7 @@
 use std::fmt;
 
 use holt_art::Version;
+use holt_codec::{DbId, GRANULE};
 use holt_journal::disk::{Disk, RealDisk};
 
 use super::taken::{Taken, version_at};
@@ -10,6 +11,7 @@ use super::tree::SnapshotTree;
 use crate::catalog::{DEFAULT_NAME, check_name};
 use crate::core::Lease;
 use crate::error::Error;
+use crate::feed::Changes;
 use crate::sync::Arc;
 
 /// All trees of a database as they were at one moment, from [`Db::snapshot`](crate::Db::snapshot).
@@ -107,6 +109,38 @@ impl<D: Disk> Snapshot<D> {
     #[must_use]
     pub fn version(&self) -> Version {
         version_at(self.taken.log_address())
+    }
+
+    /// The version up to which it has everything: that of the last write, or one in its record.
+    pub(crate) fn last_version(&self) -> Version {
+        version_at(self.taken.log_address() - GRANULE as u64)
+    }
+
+    /// The changes after this snapshot, as [`Db::changes`](crate::Db::changes) has them: for whoever
+    /// begins with all that there is and goes on with what comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let db = holt_engine::Db::open(directory.path())?;
+    /// # let tree = db.default_tree();
+    /// tree.put(b"a", b"")?;
+    /// let snapshot = db.snapshot()?;
+    /// let put = tree.put(b"b", b"")?;
+    /// db.sync()?;
+    /// let next = snapshot.changes().open()?.next().transpose()?.expect("one change");
+    /// assert_eq!(next.version(), put);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self) -> Changes<D> {
+        Changes::new(self.taken.lease(), Some(self.last_version()))
+    }
+
+    pub(crate) fn db_id(&self) -> DbId {
+        self.taken.core().db_id()
     }
 }
 

@@ -52,6 +52,10 @@ impl<D: Disk> Taken<D> {
         self.open.lease.core()
     }
 
+    pub(super) fn lease(&self) -> &Arc<Lease<D>> {
+        &self.open.lease
+    }
+
     /// Address at which the log ended.
     pub(super) fn log_address(&self) -> u64 {
         self.open.log_address

@@ -7,6 +7,7 @@ use holt_codec::{DbId, HEADER_LEN, MAX_RECORD, SEGMENT_HEADER_LEN};
 use holt_wal_ring::{Error as RingError, Ring};
 
 use super::drainer;
+use super::feed::LogFeeds;
 use super::permit::LogPermit;
 use super::recovery::RecoveredLog;
 use super::segments::{Segments, failed};
@@ -41,6 +42,11 @@ pub struct LogOptions {
     /// How long a record that nobody waits for stays in memory, at most; a wait for the processor or the disk
     /// comes on top.
     pub flush_interval: Duration,
+    /// Bytes of log that are kept below the address to which it is truncated, for feeds that are not open at that time.
+    /// Segments are kept whole, so there may be one more.
+    pub keep_bytes: u64,
+    /// Bytes of log, beyond those, that a [feed](crate::LogFeed) which lags behind may hold back from truncation.
+    pub feed_bytes: u64,
 }
 
 impl Default for LogOptions {
@@ -49,6 +55,8 @@ impl Default for LogOptions {
             ring_capacity: MAX_RECORD,
             segment_bytes: 64 << 20,
             flush_interval: Duration::from_millis(10),
+            keep_bytes: 0,
+            feed_bytes: 1 << 30,
         }
     }
 }
@@ -215,24 +223,19 @@ impl<D: Disk> Journal<D> {
     /// Address behind the last record that was reserved; where the log ended at opening, before the first append.
     #[must_use]
     pub fn tail(&self) -> u64 {
-        self.logged(self.shared.ring.tail())
+        self.shared.logged(self.shared.ring.tail())
     }
 
     /// Address up to which the log is handed to the operating system: this survives the process being killed.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.logged(self.shared.written())
+        self.shared.logged(self.shared.written())
     }
 
     /// Address up to which the log is on stable storage: this survives a power cut.
     #[must_use]
     pub fn synced(&self) -> u64 {
-        self.logged(self.shared.group.synced())
-    }
-
-    /// The end of the log for the addresses between it and the first new segment, where nothing lies.
-    fn logged(&self, address: u64) -> u64 {
-        if address > self.shared.start { address } else { address.min(self.shared.recovered) }
+        self.shared.logged(self.shared.group.synced())
     }
 
     /// Waits until everything below `end` is as `ack` says, and does the work if nobody else is at it.
@@ -267,7 +270,7 @@ impl<D: Disk> Journal<D> {
             Ack::Sync => {
                 // Before the group, in which an error of its leader is everybody's.
                 shared.check_owner()?;
-                shared.group.wait(end, over, |end| shared.flush(end))
+                shared.wait_synced(end)
             }
         }
     }
@@ -289,7 +292,8 @@ impl<D: Disk> Journal<D> {
             let mut segments = lock(&shared.segments);
             let synced = shared.group.synced();
             segments.settle(synced);
-            segments.obsolete(address.min(synced), shared.options.window())
+            let address = address.min(synced).saturating_sub(shared.options.keep_bytes);
+            segments.obsolete(address, shared.options.window())
         };
         shared.desk.encourage();
         let mut outcome = Ok(());
@@ -299,10 +303,15 @@ impl<D: Disk> Journal<D> {
         outcome
     }
 
-    /// Keeps the log from `address` on, whatever is truncated, until the pin is dropped: for a feed, a backup, a
-    /// replay.
+    /// What the [feeds](crate::LogFeed) of this log hold.
+    #[must_use]
+    pub fn feeds(&self) -> LogFeeds {
+        lock(&self.shared.segments).pins.feeds()
+    }
+
+    /// Keeps the log from `address` on, whatever is truncated, until the pin is dropped: for a backup, a replay.
     pub fn pin(&self, address: u64) -> LogPin<'_, D> {
-        let ticket = lock(&self.shared.segments).pin(address);
+        let ticket = lock(&self.shared.segments).pins.hold(address, None);
         LogPin { shared: &self.shared, ticket }
     }
 
@@ -329,6 +338,7 @@ impl<D: Disk> Journal<D> {
         }
         shared.ring.close();
         shared.ring.wake();
+        shared.bell.ring();
         let outcome = shared.finish();
         shared.desk.stop();
         for thread in lock(&self.threads).drain(..) {
@@ -370,7 +380,7 @@ pub struct LogPin<'a, D: Disk> {
 
 impl<D: Disk> Drop for LogPin<'_, D> {
     fn drop(&mut self) {
-        lock(&self.shared.segments).unpin(self.ticket);
+        lock(&self.shared.segments).pins.release(self.ticket);
     }
 }
 

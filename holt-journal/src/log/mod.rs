@@ -23,6 +23,8 @@
 //!   sync began.
 //! - **A failed write or sync is the end of writing.** Nothing is retried, nothing is acknowledged after it, everybody who waits
 //!   is told. A segment that could not be *made* is no such failure: no record was in it.
+//! - **A feed shows what is marked.** It reads the files below the written or the synced mark, and holds the segments that it
+//!   needs, up to a bound.
 //! - **Reading comes first.** Recovery writes nothing; what it found is made durable before the first new segment
 //!   declares it.
 //!
@@ -34,7 +36,11 @@
 mod group;
 
 #[cfg(not(loom))]
+mod bell;
+#[cfg(not(loom))]
 mod drainer;
+#[cfg(not(loom))]
+mod feed;
 #[cfg(not(loom))]
 mod journal;
 #[cfg(not(loom))]
@@ -46,9 +52,13 @@ pub(crate) mod names;
 #[cfg(not(loom))]
 mod permit;
 #[cfg(not(loom))]
+mod pins;
+#[cfg(not(loom))]
 mod pipeline;
 #[cfg(not(loom))]
 mod recovery;
+#[cfg(not(loom))]
+mod row;
 #[cfg(not(loom))]
 mod segments;
 #[cfg(not(loom))]
@@ -62,6 +72,7 @@ mod writer;
 pub use group::Group;
 #[cfg(not(loom))]
 pub use {
+    feed::{LogFeed, LogFeeds},
     journal::{Ack, Journal, LogOptions, LogPin},
     permit::{LogPermit, LogReservation},
     recovery::{RecoveredLog, Replayed, create_log, recover_log, recover_log_with},

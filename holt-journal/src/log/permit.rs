@@ -97,6 +97,7 @@ impl<D: Disk> Drop for LogReservation<'_, D> {
         self.shared.group.nudge();
         self.shared.ring.wake();
         self.shared.desk.stop();
+        self.shared.bell.ring();
     }
 }
 

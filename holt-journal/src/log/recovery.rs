@@ -7,7 +7,7 @@
 //!   recycled. All others have to be whole.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use holt_codec::{
     Damage as LogDamage, DbId, Error as CodecError, LogReader, LogSource, ReadError, Record,
@@ -132,7 +132,7 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
 ) -> Result<RecoveredLog, E> {
     const REPORT: u64 = 8192;
     let found = Found::new(&**disk, db, from)?;
-    let source = Files::new(&**disk, &found);
+    let source = Files::new(&**disk, found.names.clone());
     let mut reader = LogReader::new(source, db, found.headers.clone(), from)
         .map_err(|error| damaged(db, error))?;
     let at_most = reader.segments_end().saturating_sub(from);
@@ -189,7 +189,7 @@ pub(super) struct Found {
     /// All of them.
     all: Vec<Settled>,
     /// Names of the needed ones.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Headers of the needed ones.
     headers: Vec<SegmentHeader>,
     mark: FoundMark,
@@ -197,12 +197,7 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn new<D: Disk>(disk: &D, db: DbId, from: u64) -> Result<Found, Error> {
-        let listed = disk.list().map_err(failed("list", ""))?;
-        let mut all: Vec<Settled> = listed
-            .into_iter()
-            .filter_map(|name| Some(Settled { start: names::start_of(&name)?, name }))
-            .collect();
-        all.sort_by_key(|file| file.start);
+        let all = list(disk)?;
         let first = all.iter().rposition(|file| file.start <= from).unwrap_or(0);
         let (mut names, mut headers) = (Vec::new(), Vec::new());
         for file in &all[first..] {
@@ -233,18 +228,42 @@ impl Found {
 
     /// The error that a record's body breaks the format.
     pub(super) fn undecodable(&self, address: u64, error: CodecError) -> Error {
-        let behind = self.headers.partition_point(|header| header.start <= address);
-        let header = self.headers[..behind].last().expect("a record lies in a segment");
-        Error::Damaged {
-            file: names::segment(header.start),
-            offset: header.file_offset(address),
-            what: Damage::Bytes(error),
-        }
+        undecodable(self.headers.iter(), address, error)
     }
 }
 
+/// The error that the body of the record at `address` breaks the format.
+pub(super) fn undecodable<'a>(
+    segments: impl Iterator<Item = &'a SegmentHeader>,
+    address: u64,
+    error: CodecError,
+) -> Error {
+    let header = segments.take_while(|header| header.start <= address).last();
+    let header = header.expect("a record lies in a segment");
+    Error::Damaged {
+        file: names::segment(header.start),
+        offset: header.file_offset(address),
+        what: Damage::Bytes(error),
+    }
+}
+
+/// All segments by their names, in the order of their addresses.
+pub(super) fn list<D: Disk>(disk: &D) -> Result<Vec<Settled>, Error> {
+    let listed = disk.list().map_err(failed("list", ""))?;
+    let mut all: Vec<Settled> = listed
+        .into_iter()
+        .filter_map(|name| Some(Settled { start: names::start_of(&name)?, name }))
+        .collect();
+    all.sort_by_key(|file| file.start);
+    Ok(all)
+}
+
 /// Reads and checks the header of a segment.
-fn header<D: Disk>(disk: &D, db: DbId, listed: &Settled) -> Result<SegmentHeader, Error> {
+pub(super) fn header<D: Disk>(
+    disk: &D,
+    db: DbId,
+    listed: &Settled,
+) -> Result<SegmentHeader, Error> {
     let name = &listed.name;
     let file = disk.open(name, Access::Read).map_err(failed("open", name))?;
     let len = file.len().map_err(failed("measure", name))?;
@@ -292,21 +311,21 @@ pub(super) fn damaged(db: DbId, error: CodecError) -> Error {
     }
 }
 
-/// The needed segments, opened one at a time.
-pub(super) struct Files<'a, D: Disk> {
-    disk: &'a D,
-    names: &'a [String],
+/// Segments by name, opened one at a time.
+pub(super) struct Files<R, D: Disk> {
+    disk: R,
+    names: Vec<String>,
     /// The one that was read last, by its place in the list.
     open: Option<(usize, D::File)>,
 }
 
-impl<'a, D: Disk> Files<'a, D> {
-    pub(super) fn new(disk: &'a D, found: &'a Found) -> Files<'a, D> {
-        Files { disk, names: &found.names, open: None }
+impl<R: Deref<Target = D>, D: Disk> Files<R, D> {
+    pub(super) fn new(disk: R, names: Vec<String>) -> Files<R, D> {
+        Files { disk, names, open: None }
     }
 }
 
-impl<D: Disk> LogSource for Files<'_, D> {
+impl<R: Deref<Target = D>, D: Disk> LogSource for Files<R, D> {
     type Error = Error;
 
     fn read_at(&mut self, segment: usize, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {

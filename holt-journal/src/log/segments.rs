@@ -15,6 +15,7 @@ use std::io;
 use holt_codec::{MAX_ADDRESS, SEGMENT_HEADER_LEN, SegmentHeader};
 
 use super::names;
+use super::pins::Pins;
 use crate::Error;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::sync::Arc;
@@ -57,9 +58,8 @@ pub(super) struct Segments<F> {
     spares: Vec<String>,
     /// The address up to which the log was given up last; before that, where its oldest segment starts.
     given_up: Option<u64>,
-    /// Addresses from which somebody needs the log, with a ticket each.
-    pins: Vec<(u64, u64)>,
-    next_ticket: u64,
+    /// Those who need the log from an address on.
+    pub(super) pins: Pins,
 }
 
 impl<F: DiskFile> Segments<F> {
@@ -70,8 +70,7 @@ impl<F: DiskFile> Segments<F> {
             live: VecDeque::new(),
             spares: Vec::new(),
             given_up: None,
-            pins: Vec::new(),
-            next_ticket: 0,
+            pins: Pins::default(),
         }
     }
 
@@ -117,15 +116,19 @@ impl<F: DiskFile> Segments<F> {
         self.spares.pop()
     }
 
-    /// Keeps the log from `address` on until the ticket is given back.
-    pub(super) fn pin(&mut self, address: u64) -> u64 {
-        self.next_ticket += 1;
-        self.pins.push((self.next_ticket, address));
-        self.next_ticket
+    /// Address at which the oldest segment starts.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let settled = self.settled.front().map(|segment| segment.start);
+        settled.or_else(|| self.live.front().map(|segment| segment.header.start))
     }
 
-    pub(super) fn unpin(&mut self, ticket: u64) {
-        self.pins.retain(|&(held, _)| held != ticket);
+    /// All segments, in the order of their addresses.
+    pub(super) fn files(&self) -> Vec<Settled> {
+        let live = self
+            .live
+            .iter()
+            .map(|segment| Settled { start: segment.header.start, name: segment.name.clone() });
+        self.settled.iter().cloned().chain(live).collect()
     }
 
     /// Takes the segments that nobody needs who needs the log from `address` on out of the list: spares are
@@ -138,7 +141,7 @@ impl<F: DiskFile> Segments<F> {
         let since = self.given_up.or(first).unwrap_or(address);
         let used = address.saturating_sub(since);
         self.given_up = Some(address.max(since));
-        let needed = self.pins.iter().map(|&(_, pinned)| pinned).fold(address, u64::min);
+        let needed = self.pins.needed(address);
         let mut gone = Vec::new();
         // A segment is needed until the next one starts at or below the address.
         while let Some(next) = self.settled.get(1).map(|next| next.start).or_else(|| {
@@ -151,6 +154,9 @@ impl<F: DiskFile> Segments<F> {
             if let Some(segment) = self.settled.pop_front() {
                 gone.push((segment.name, next - segment.start));
             }
+        }
+        if let Some(oldest) = self.oldest() {
+            self.pins.begins_at(oldest);
         }
         let most = SPARES.min((used / longest) as usize);
         let mut names: Vec<String> = self.spares.drain(most.min(self.spares.len())..).collect();
@@ -289,12 +295,31 @@ mod tests {
     #[test]
     fn a_pinned_address_keeps_its_segment_until_it_is_unpinned() {
         let mut segments = list(&[4096, 8192, 12288]);
-        let ticket = segments.pin(9000);
+        let ticket = segments.pins.hold(9000, None);
         segments.obsolete(u64::MAX, 4096);
         assert_eq!(segments.settled.len(), 2);
-        segments.unpin(ticket);
+        segments.pins.release(ticket);
         segments.obsolete(u64::MAX, 4096);
         assert_eq!(segments.settled.len(), 1);
+    }
+
+    #[test]
+    fn a_pin_with_a_bound_keeps_no_more_than_that_and_is_cut_off() {
+        let mut segments = list(&[4096, 8192, 12288, 16384]);
+        let [near, far] = [9000, 5000].map(|address| segments.pins.hold(address, Some(4096)));
+        segments.obsolete(5000 + 4096, 4096);
+        assert_eq!((segments.oldest(), segments.pins.feeds().open), (Some(4096), 2));
+        // What stays for another reason stays for everybody.
+        let firm = segments.pins.hold(4096, None);
+        segments.obsolete(9000 + 4096, 4096);
+        assert_eq!((segments.oldest(), segments.pins.feeds().cut_off), (Some(4096), 0));
+        segments.pins.release(firm);
+        segments.obsolete(9000 + 4096, 4096);
+        let feeds = segments.pins.feeds();
+        assert_eq!((feeds.open, feeds.slowest, feeds.cut_off), (1, Some(9000), 1));
+        assert_eq!(segments.oldest(), Some(8192));
+        assert!(segments.pins.advance(near, 9008) && !segments.pins.advance(far, 9008));
+        assert!(segments.pins.holds(near) && !segments.pins.holds(far));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! # Locks
 //!
-//! `marker` before `segments`; `settling` before nothing; `writer` before `segments`; the group's and the desk's own locks are leaves. No lock is held
+//! `marker` before `segments`; `settling` before nothing; `writer` before `segments`; the group's, the desk's and the bell's own locks are leaves. No lock is held
 //! over a sync except `settling`, whose holders have nothing to do without it, and `marker`, which nobody waits for.
 
 use std::ops::Range;
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use holt_codec::{DbId, SEGMENT_RESERVE, Seed, SegmentHeader};
 use holt_wal_ring::Ring;
 
+use super::bell::Bell;
 use super::group::Group;
 use super::journal::LogOptions;
 use super::maker::Desk;
@@ -65,6 +66,8 @@ pub(super) struct Shared<D: Disk> {
     settling: Mutex<Vec<Stretch>>,
     pub(super) marker: Mutex<Marker<D::File>>,
     pace: Mutex<Pace>,
+    /// Rung when a mark has moved, and when none will.
+    pub(super) bell: Bell,
 }
 
 /// What the last sync was like.
@@ -112,6 +115,7 @@ impl<D: Disk> Shared<D> {
             settling: Mutex::new(settling),
             marker: Mutex::new(Marker::new(mark)),
             pace: Mutex::new(Pace::default()),
+            bell: Bell::default(),
         }
     }
 
@@ -119,6 +123,35 @@ impl<D: Disk> Shared<D> {
     pub(super) fn written(&self) -> u64 {
         // Acquire: with the release in `drain`; whoever sees the mark may sync the files below it.
         self.written.load(Ordering::Acquire)
+    }
+
+    /// The end of the log for the addresses between it and the first new segment, where nothing lies.
+    pub(super) fn logged(&self, address: u64) -> u64 {
+        if address > self.start { address } else { address.min(self.recovered) }
+    }
+
+    /// Holds the log from `address` on, or all of it that there still is, with a bound or none; says from where.
+    pub(super) fn hold(&self, address: u64, bound: Option<u64>) -> (u64, u64) {
+        let mut segments = lock(&self.segments);
+        let held = address.max(segments.oldest().unwrap_or(self.start));
+        (segments.pins.hold(held, bound), held)
+    }
+
+    /// Waits until everything below `end` is synced, and does it if nobody else is at it.
+    pub(super) fn wait_synced(&self, end: u64) -> Result<(), Error> {
+        let mut led = false;
+        let outcome = self.group.wait(
+            end,
+            || self.unpublished(end),
+            |end| {
+                led = true;
+                self.flush(end)
+            },
+        );
+        if led {
+            self.bell.ring();
+        }
+        outcome
     }
 
     /// Address of the first change without a record.
@@ -157,6 +190,7 @@ impl<D: Disk> Shared<D> {
         self.ring.close();
         self.ring.wake();
         self.desk.stop();
+        self.bell.ring();
         error
     }
 
@@ -179,6 +213,7 @@ impl<D: Disk> Shared<D> {
         // Release: with the acquire in `written`.
         self.written.store(writer.position(), Ordering::Release);
         drop(writer);
+        self.bell.ring();
         outcome.map_err(|error| self.fail(error))?;
         self.look_ahead();
         Ok(())
@@ -279,6 +314,7 @@ impl<D: Disk> Shared<D> {
         stretches.clear();
         // Everything below the first address of this process is durable, or never was part of the log.
         self.group.advance(self.start);
+        self.bell.ring();
         Ok(())
     }
 
@@ -366,7 +402,7 @@ impl<D: Disk> Shared<D> {
         }
         let end = self.ring.tail();
         let reachable = end.min(self.barrier());
-        self.group.wait(reachable, || self.unpublished(reachable), |end| self.flush(end))?;
+        self.wait_synced(reachable)?;
         if let Some(error) = self.unpublished(end) {
             return Err(error);
         }

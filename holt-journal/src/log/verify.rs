@@ -32,7 +32,7 @@ impl<D: Disk> Journal<D> {
             let _none_is_made = lock(&shared.marker);
             Found::new(disk, db, from)?
         };
-        let source = Files::new(disk, &found);
+        let source = Files::new(disk, found.names.clone());
         let mut reader = LogReader::new(source, db, found.headers().to_vec(), from)
             .map_err(|error| damaged(db, error))?;
         let mut whole = from;

@@ -18,6 +18,7 @@ pub(crate) fn options() -> LogOptions {
         ring_capacity: 1 << 16,
         segment_bytes: 8192,
         flush_interval: Duration::from_secs(3600),
+        ..LogOptions::default()
     }
 }
 
