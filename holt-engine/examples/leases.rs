@@ -71,7 +71,7 @@ impl Leases {
     }
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let directory = std::env::temp_dir().join(format!("holt-leases-{}", std::process::id()));
     // What is granted has to outlive a loss of power.
     let open = || -> Result<(Db, Leases), Error> {

@@ -118,7 +118,7 @@ impl Names {
     }
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let db = Db::in_memory()?;
     let names = Names { tree: db.create_tree("names")?, db };
     assert_eq!(names.write("etc/hosts", "")?, Err(Refused::NoEntry));

@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let db = Db::in_memory()?;
     let store = Store { objects: db.create_tree("objects")? };
     for year in 2023..=2026 {

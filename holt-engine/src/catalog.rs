@@ -345,7 +345,7 @@ fn decode<'a>(key: &[u8], value: &'a [u8]) -> Result<(u64, u32, &'a str), Error>
     let found = u32::from_le_bytes([v0, v1, v2, v3]);
     if found != VERSION {
         return Err(Error::Version {
-            what: "an entry of the catalogue",
+            what: "an entry of the catalogue".to_owned(),
             found,
             supported: VERSION,
         });

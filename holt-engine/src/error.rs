@@ -87,6 +87,16 @@ pub enum Error {
     /// A listing was asked to roll up at an empty delimiter.
     #[error("the delimiter of a listing is empty")]
     EmptyDelimiter,
+    /// An option has a value that no database can be opened with. Nothing was looked at.
+    #[error("the option {name} cannot be {value}: {allowed}")]
+    BadOption {
+        /// The method of [`Options`](crate::Options) that sets it.
+        name: &'static str,
+        /// The value that it has.
+        value: String,
+        /// What it could be instead.
+        allowed: &'static str,
+    },
     /// Somebody else, in this process or another, has the database open: a writer excludes
     /// everybody, readers exclude writers. Close the other one, or wait until it ends.
     #[error("the database is in use: {holder}")]
@@ -113,11 +123,11 @@ pub enum Error {
     #[error("the database was closed")]
     Closed,
     /// What is there was written in a format that this version does not know. Use a version that
-    /// supports it.
+    /// supports it. No file has been changed.
     #[error("{what} has format version {found}; this version supports {supported}")]
     Version {
-        /// What has the version.
-        what: &'static str,
+        /// The file that has the version, or the part of one.
+        what: String,
         /// The version that was found.
         found: u32,
         /// The version that is supported.
@@ -228,6 +238,10 @@ impl From<holt_journal::Error> for Error {
             holt_journal::Error::NotInLog { address } => {
                 Error::UnknownVersion { version: version(address) }
             }
+            holt_journal::Error::Format {
+                file,
+                error: holt_codec::Error::Version { found, supported, .. },
+            } => Error::Version { what: file, found, supported },
             error => Error::Journal(error),
         }
     }

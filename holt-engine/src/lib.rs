@@ -59,6 +59,7 @@
 //! # Features
 //!
 //! - `cli`: builds the `holt` command. Off by default, so that the library stays small.
+//! - `prometheus`: [`Stats`] as text that Prometheus reads. Off by default; `cli` turns it on.
 //! - `tracing`: checkpoints and their failures are told to the `tracing` crate, the span being called
 //!   `checkpoint`. Off by default.
 
@@ -85,6 +86,8 @@ mod options;
 mod outcome;
 mod path;
 mod prefixes;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod range;
 mod reclaim;
 mod records;
@@ -126,7 +129,19 @@ pub use verify::{Fault, Report, verify, verify_on};
 // The tree, the log and the engine agree on what a key and a value are.
 const _: () = assert!(holt_codec::MAX_KEY == MAX_KEY && holt_codec::MAX_VALUE == MAX_VALUE);
 
-/// The README's example is compiled and run with the tests.
+/// The README's examples and those of the guide are compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/guide/modelling.md")]
+    struct Modelling;
+    #[doc = include_str!("../../docs/guide/durability.md")]
+    struct Durability;
+    #[doc = include_str!("../../docs/guide/tuning.md")]
+    struct Tuning;
+    #[doc = include_str!("../../docs/guide/limits.md")]
+    struct Limits;
+    #[doc = include_str!("../../docs/guide/operations.md")]
+    struct Operations;
+}

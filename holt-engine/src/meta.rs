@@ -46,7 +46,7 @@ impl Meta {
         let found = u32::from_le_bytes(*version);
         if found != VERSION {
             return Err(Error::Version {
-                what: "the engine's part of the manifest",
+                what: "the engine's part of the manifest".to_owned(),
                 found,
                 supported: VERSION,
             });

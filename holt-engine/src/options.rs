@@ -1,5 +1,7 @@
 //! How a database is opened, and what a write waits for.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +12,17 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::open;
 use crate::sync::Arc;
+
+/// What [`Options::memory_bytes`] may be: room for the trees that every database has, at least.
+const MEMORY_BYTES: RangeInclusive<u64> = 512 << 10..=1 << 50;
+/// What [`Options::buffer_bytes`] may be.
+const BUFFER_BYTES: RangeInclusive<usize> = 0..=4 << 30;
+/// What [`Options::segment_bytes`] may be: a block of the disk at least.
+const SEGMENT_BYTES: RangeInclusive<u64> = 4 << 10..=64 << 30;
+/// What [`Options::buffer_window`] may be.
+const BUFFER_WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+/// The shortest [`Options::checkpoint_idle`]: a thread looks as often.
+const CHECKPOINT_IDLE: Duration = Duration::from_millis(1);
 
 /// What an acknowledged write has survived when the call returns.
 ///
@@ -56,7 +69,8 @@ pub enum Create {
 
 /// How a database is opened.
 ///
-/// Every value has a default that suits most uses; [`Db::open`] takes them all.
+/// Every value has a default that suits most uses; [`Db::open`] takes them all. A value outside of
+/// the bounds that its method names is [`Error::BadOption`] when the database is opened.
 ///
 /// # Examples
 ///
@@ -115,7 +129,7 @@ impl Options {
     }
 
     /// Opens for reading alone: no file is changed, other readers may share the database, and it is
-    /// never created. Off by default.
+    /// never created, so [`Create::New`] does not go with it. Off by default.
     pub fn read_only(&mut self, read_only: bool) -> &mut Options {
         self.read_only = read_only;
         self
@@ -129,28 +143,28 @@ impl Options {
 
     /// The most memory in bytes that the trees may take, and again the most that values too large
     /// for them may take; what needs more fails with [`Error::Tree`] before it changes anything. By
-    /// default 64 GiB each.
+    /// default 64 GiB each; from 512 KiB to 1 PiB.
     pub fn memory_bytes(&mut self, bytes: u64) -> &mut Options {
         self.memory_bytes = Some(bytes);
         self
     }
 
     /// Bytes of the ring in memory through which all writes go to the log, rounded up to a power of
-    /// two. By default 32 MiB, which the longest record needs: less is taken for that.
+    /// two. By default 32 MiB, which the longest record needs: less is taken for that. At most 4 GiB.
     pub fn buffer_bytes(&mut self, bytes: usize) -> &mut Options {
         self.buffer_bytes = bytes;
         self
     }
 
     /// How long a [`Durability::Buffered`] write may stay in memory before it is handed to the
-    /// operating system: what a killed process can lose. By default 10 ms.
+    /// operating system: what a killed process can lose. By default 10 ms, at most a day.
     pub fn buffer_window(&mut self, window: Duration) -> &mut Options {
         self.buffer_window = window;
         self
     }
 
     /// Bytes of one segment of the log, all of which are reserved on the disk at once. By default
-    /// 64 MiB.
+    /// 64 MiB; from 4 KiB to 64 GiB.
     pub fn segment_bytes(&mut self, bytes: u64) -> &mut Options {
         self.segment_bytes = bytes;
         self
@@ -164,8 +178,8 @@ impl Options {
     }
 
     /// How long nobody has to write before a checkpoint is made of what there is, so that an idle
-    /// database opens without anything to replay; it takes up to twice that. By default 5 s. Without
-    /// meaning if [`checkpoint_bytes`](Self::checkpoint_bytes) is zero.
+    /// database opens without anything to replay; it takes up to twice that. By default 5 s, at least
+    /// 1 ms. Without meaning if [`checkpoint_bytes`](Self::checkpoint_bytes) is zero.
     pub fn checkpoint_idle(&mut self, time: Duration) -> &mut Options {
         self.checkpoint_idle = time;
         self
@@ -185,6 +199,37 @@ impl Options {
     pub fn feed_bytes(&mut self, bytes: u64) -> &mut Options {
         self.feed_bytes = bytes;
         self
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for the first value that no database can be opened with.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        fn bad<T: fmt::Debug>(name: &'static str, value: T, allowed: &'static str) -> Error {
+            Error::BadOption { name, value: format!("{value:?}"), allowed }
+        }
+        if let Some(bytes) = self.memory_bytes.filter(|bytes| !MEMORY_BYTES.contains(bytes)) {
+            return Err(bad("memory_bytes", bytes, "524288 bytes to 1 PiB are allowed"));
+        }
+        if !BUFFER_BYTES.contains(&self.buffer_bytes) {
+            return Err(bad("buffer_bytes", self.buffer_bytes, "at most 4 GiB are allowed"));
+        }
+        if !SEGMENT_BYTES.contains(&self.segment_bytes) {
+            let allowed = "4096 bytes to 64 GiB are allowed";
+            return Err(bad("segment_bytes", self.segment_bytes, allowed));
+        }
+        if !BUFFER_WINDOW.contains(&self.buffer_window) {
+            return Err(bad("buffer_window", self.buffer_window, "at most a day is allowed"));
+        }
+        if self.checkpoint_idle < CHECKPOINT_IDLE {
+            let allowed = "1 ms at least is allowed; no checkpoints are checkpoint_bytes(0)";
+            return Err(bad("checkpoint_idle", self.checkpoint_idle, allowed));
+        }
+        if self.read_only && self.create == Create::New {
+            let allowed = "what is opened for reading only is never created";
+            return Err(bad("create", self.create, allowed));
+        }
+        Ok(())
     }
 
     /// The options of the log.
@@ -211,12 +256,15 @@ impl Options {
     ///
     /// # Errors
     ///
+    /// - [`Error::BadOption`]: one of the values is none that a database can be opened with.
     /// - [`Error::Locked`]: somebody else has the database open.
     /// - [`Error::Missing`], [`Error::Exists`], [`Error::Foreign`]: what is there is not what
     ///   [`create`](Self::create) asks for.
     /// - [`Error::Version`], [`Error::Damaged`], or an error of the journal or the tree that names
     ///   what is wrong and where: nothing has been changed.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
+        // Before the directory is made.
+        self.check()?;
         self.open_on(Arc::new(open::directory(path.as_ref(), self)?))
     }
 
@@ -226,7 +274,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Tree`] if the system does not give the address space.
+    /// [`Error::Tree`] if the system does not give the address space; [`Error::BadOption`], also for
+    /// [`read_only`](Self::read_only), since there is nothing to be read.
     ///
     /// # Examples
     ///
@@ -238,6 +287,11 @@ impl Options {
     /// # }
     /// ```
     pub fn in_memory(&self) -> Result<Db, Error> {
+        self.check()?;
+        if self.read_only {
+            let allowed = "a database in memory is always new";
+            return Err(Error::BadOption { name: "read_only", value: "true".to_owned(), allowed });
+        }
         open::in_memory(self)
     }
 
@@ -248,6 +302,7 @@ impl Options {
     ///
     /// As [`open`](Self::open).
     pub fn open_on<D: Disk>(&self, disk: Arc<D>) -> Result<Db<D>, Error> {
+        self.check()?;
         open::open(disk, self)
     }
 }

@@ -2,11 +2,14 @@
 
 #[path = "common/binary.rs"]
 mod binary;
+#[path = "common/files.rs"]
+mod files;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use binary::{failure, holt, success};
+use files::files;
 use holt_engine::{Db, Error, Holder, Options};
 
 #[test]
@@ -96,4 +99,51 @@ fn a_closed_database_can_be_opened_at_once_while_processes_are_started() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         opened.unwrap();
     });
+}
+
+#[test]
+fn reading_what_a_killed_process_left_changes_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, path) = (directory.path().join("source"), directory.path().join("db"));
+    std::fs::create_dir(&source).unwrap();
+    for number in 0..3000 {
+        std::fs::write(source.join(format!("{number:0>200}")), "").unwrap();
+    }
+    let arguments = ["index", "--verbose", "--checkpoint-bytes", "50000", source.to_str().unwrap()];
+    let mut indexing = holt(&arguments, &path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(indexing.stdout.take().unwrap()).lines();
+    for _ in 0..500 {
+        lines.next().unwrap().unwrap();
+    }
+    indexing.kill().unwrap();
+    indexing.wait().unwrap();
+    drop(lines);
+
+    let before = files(&path);
+    let mut options = Options::new();
+    let readers: Vec<_> = (0..2).map(|_| options.read_only(true).open(&path).unwrap()).collect();
+    let keys = readers[0].default_tree().len().unwrap();
+    assert!((1..3000).contains(&keys), "{keys} keys: it was not killed in the middle");
+    assert!(readers[1].verify().unwrap().faults.is_empty());
+    let last = readers[1].default_tree().last(b"").unwrap().unwrap().into_name();
+    let last = String::from_utf8(last).unwrap();
+    // Other processes read at the same time.
+    for command in [
+        &["ls"][..],
+        &["find"],
+        &["get", &last],
+        &["export"],
+        &["du"],
+        &["tree"],
+        &["trees"],
+        &["stat"],
+        &["log"],
+        &["verify"],
+    ] {
+        // Killed just behind a checkpoint, there is no log to be shown.
+        let silent = success(command, &path).is_empty();
+        assert!(!silent || command == ["log"], "{command:?}");
+    }
+    drop(readers);
+    assert_eq!(files(&path), before);
 }

@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod examples;
 mod loom;
 mod soak;
 mod workspace;
@@ -20,6 +21,7 @@ usage: cargo xtask <command> [options]
 commands:
   loom [package…]    run the concurrency models of every crate (or of those named)
   bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options
+  examples [package…]  look whether every public item of every crate (or of those named) has an example
   soak [options]     kill a process that writes, over and over, and judge what it leaves";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("loom") => loom::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("examples") => examples::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");

@@ -35,6 +35,24 @@ pub(crate) enum Failure {
     /// A line to be imported is no record.
     #[error("{}: line {line} is no JSON object with a key and a value", file.display())]
     NoRecord { file: PathBuf, line: u64 },
+    /// There is no command of this name.
+    #[error("no such command: {name}")]
+    NoSuchCommand { name: String },
+    /// The manual pages cannot be written.
+    #[error("cannot write the pages to {}: {error}", directory.display())]
+    Pages { directory: PathBuf, error: io::Error },
+    /// A line of the shell has a quote or a backslash without its end.
+    #[error("the line ends inside a quote or behind a backslash")]
+    Quote,
+    /// A line of the shell is none that it understands.
+    #[error("{0}")]
+    Usage(String),
+    /// A shell was asked for in a shell.
+    #[error("this is a shell already")]
+    Nested,
+    /// The terminal cannot be read from.
+    #[error("cannot read from the terminal: {0}")]
+    Terminal(rustyline::error::ReadlineError),
     /// A key given in escaped form does not follow its rules.
     #[error("{0}")]
     Escape(#[from] BadEscape),

@@ -7,13 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod complete;
 mod entry;
 mod escape;
 mod failure;
+mod follow;
 mod json;
+mod pattern;
 mod progress;
 mod walk;
 mod when;
+mod words;
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};

@@ -31,6 +31,16 @@ impl Progress {
         Progress { bar, untold: 0 }
     }
 
+    /// Begins work of which only the time is known, named by what is being done.
+    pub(crate) fn waiting(doing: &'static str) -> Progress {
+        let bar = ProgressBar::new_spinner().with_message(doing);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Progress { bar, untold: 0 }
+    }
+
     /// Counts one step.
     pub(crate) fn step(&mut self) {
         self.untold += 1;

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {

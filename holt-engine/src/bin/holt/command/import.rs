@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use holt_engine::{Create, Durability};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Keys;
 use crate::failure::Failure;
@@ -27,8 +27,11 @@ const BYTES: usize = 4 << 20;
 pub(crate) struct Arguments {
     /// File to read; standard input if it is left out
     file: Option<PathBuf>,
+    /// Print one JSON object with the number of records
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
@@ -70,8 +73,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     }
     stored += store(&mut records).map_err(failed)?;
     drop(progress);
-    db.close().map_err(failed)?;
-    writeln!(out, "{stored} records stored")?;
+    arguments.keys.done(db)?;
+    if arguments.json {
+        json::line(out, &json!({ "records": stored }))?;
+    } else {
+        writeln!(out, "{stored} records stored")?;
+    }
     outcome
 }
 

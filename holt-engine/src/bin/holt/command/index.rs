@@ -15,11 +15,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use holt_engine::{Durability, Entries, Options, Tree};
+use serde_json::{Value, json};
 
 use super::Database;
 use crate::entry::Entry;
 use crate::escape::Escaped;
 use crate::failure::Failure;
+use crate::json;
 use crate::progress::Progress;
 use crate::walk::{Hides, SEPARATOR, Step, Walk};
 
@@ -47,8 +49,11 @@ pub(crate) struct Arguments {
     /// Print each key when its change is acknowledged: + stored, ~ changed, - removed
     #[arg(short, long)]
     verbose: bool,
+    /// Print the figures at the end as one JSON object
+    #[arg(long, conflicts_with = "verbose")]
+    json: bool,
     #[command(flatten)]
-    database: Database,
+    pub(super) database: Database,
 }
 
 /// The acknowledgement to wait for, in the words of the command line.
@@ -108,10 +113,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         progress.step();
     }
     let tally = update.finish().map_err(stopped)?;
-    db.close().map_err(failed)?;
+    arguments.database.done(db)?;
     drop(progress);
-    tally.write(out, begin.elapsed().as_secs_f64())?;
-    Ok(())
+    let seconds = begin.elapsed().as_secs_f64();
+    if arguments.json {
+        return json::line(out, &tally.object(seconds));
+    }
+    Ok(tally.write(out, seconds)?)
 }
 
 /// Why an update ends before its time.
@@ -154,6 +162,19 @@ impl Tally {
         writeln!(out, "{entries} entries, {bytes} bytes, {seconds:.3} s, {rate:.0} records/s")?;
         write!(out, "{added} added, {changed} changed, {removed} removed, {unchanged} unchanged")?;
         writeln!(out, ", {unreadable} unreadable")
+    }
+
+    fn object(&self, seconds: f64) -> Value {
+        json!({
+            "entries": self.entries,
+            "bytes": self.bytes,
+            "seconds": seconds,
+            "added": self.added,
+            "changed": self.changed,
+            "removed": self.removed,
+            "unchanged": self.unchanged,
+            "unreadable": self.unreadable,
+        })
     }
 }
 

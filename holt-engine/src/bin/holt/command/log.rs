@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    pub(super) database: Database,
 }
 
 /// Why the reading ends.
@@ -48,20 +48,17 @@ impl From<io::Error> for Stop {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let database = &arguments.database;
-    let failed = |doing| move |source| database.failed(Error::Io { doing, source });
-    let disk = RealDisk::open(&database.path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => database.failed(Error::Missing),
-        _ => database.failed(Error::Io { doing: "open the directory", source }),
-    })?;
-    let disk = Arc::new(disk);
-    let store = Store::open(Arc::clone(&disk), Access::Read).map_err(|error| match error {
-        holt_journal::Error::NoStore => database.failed(Error::Missing),
-        error => database.failed(error.into()),
-    })?;
-    let lock = disk.lock(LOCK_FILE, false).map_err(failed("lock the database"))?;
-    if lock.is_none() {
-        return Err(database.failed(Error::Locked { holder: Holder::Writer }));
-    }
+    let disk = database.disk()?;
+    let _lock = match &database.session {
+        // The shell has the lock. What it has written is in the files after this.
+        Some(db) => {
+            db.sync().map_err(|error| database.failed(error))?;
+            None
+        }
+        None => Some(lock(database, &disk)?),
+    };
+    let store = Store::open(Arc::clone(&disk), Access::Read);
+    let store = store.map_err(|error| database.unreadable(error))?;
     let read = recover_log(&disk, store.db(), store.log_address(), &mut |address, record| {
         if arguments.json {
             return Ok::<(), Stop>(writeln!(out, "{}", object(address, &record)?)?);
@@ -72,6 +69,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         Ok(_) => Ok(()),
         Err(Stop::Log(error)) => Err(database.failed(error.into())),
         Err(Stop::Output(error)) => Err(error.into()),
+    }
+}
+
+/// The lock of a reader.
+fn lock(database: &Database, disk: &Arc<RealDisk>) -> Result<impl Sized, Failure> {
+    match disk.lock(LOCK_FILE, false) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(database.failed(Error::Locked { holder: Holder::Writer })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(database.failed(Error::Missing))
+        }
+        Err(source) => Err(database.failed(Error::Io { doing: "lock the database", source })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the arguments that several of them share.
 
 mod checkpoint;
+mod compact;
 mod completions;
 mod du;
 mod export;
@@ -10,10 +11,13 @@ mod import;
 mod index;
 mod log;
 mod ls;
+mod man;
 mod mv;
 mod put;
 mod rm;
+mod shell;
 mod stat;
+mod top;
 mod tree;
 mod trees;
 mod verify;
@@ -22,7 +26,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use holt_engine::disk::RealDisk;
 use holt_engine::{Create, Db, Error, Options, Tree};
 use serde_json::json;
 
@@ -48,8 +54,12 @@ pub(crate) enum Command {
     Stat(stat::Arguments),
     Verify(verify::Arguments),
     Checkpoint(checkpoint::Arguments),
+    Compact(compact::Arguments),
     Log(log::Arguments),
+    Top(top::Arguments),
+    Shell(shell::Arguments),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Command {
@@ -60,9 +70,9 @@ impl Command {
             Command::Ls(arguments) => ls::run(arguments, out),
             Command::Find(arguments) => find::run(arguments, out),
             Command::Get(arguments) => get::run(arguments, out),
-            Command::Put(arguments) => put::run(arguments),
-            Command::Mv(arguments) => mv::run(arguments),
-            Command::Rm(arguments) => rm::run(arguments),
+            Command::Put(arguments) => put::run(arguments, out),
+            Command::Mv(arguments) => mv::run(arguments, out),
+            Command::Rm(arguments) => rm::run(arguments, out),
             Command::Tree(arguments) => tree::run(arguments, out),
             Command::Du(arguments) => du::run(arguments, out),
             Command::Import(arguments) => import::run(arguments, out),
@@ -73,7 +83,37 @@ impl Command {
             Command::Stat(arguments) => stat::run(arguments, out),
             Command::Verify(arguments) => verify::run(arguments, out),
             Command::Checkpoint(arguments) => checkpoint::run(arguments, out),
+            Command::Compact(arguments) => compact::run(arguments, out),
+            Command::Top(arguments) => top::run(arguments, out),
+            Command::Shell(arguments) => shell::run(arguments, out),
+            Command::Man(arguments) => man::run(arguments, out),
         }
+    }
+
+    /// The database that the command works on, if it works on one.
+    fn database(&mut self) -> Option<&mut Database> {
+        Some(match self {
+            Command::Index(arguments) => &mut arguments.database,
+            Command::Ls(arguments) => &mut arguments.keys.database,
+            Command::Find(arguments) => &mut arguments.keys.database,
+            Command::Get(arguments) => &mut arguments.keys.database,
+            Command::Put(arguments) => &mut arguments.keys.database,
+            Command::Mv(arguments) => &mut arguments.keys.database,
+            Command::Rm(arguments) => &mut arguments.keys.database,
+            Command::Tree(arguments) => &mut arguments.keys.database,
+            Command::Du(arguments) => &mut arguments.keys.database,
+            Command::Import(arguments) => &mut arguments.keys.database,
+            Command::Export(arguments) => &mut arguments.keys.database,
+            Command::Trees(arguments) => &mut arguments.database,
+            Command::Log(arguments) => &mut arguments.database,
+            Command::Stat(arguments) => &mut arguments.database,
+            Command::Verify(arguments) => &mut arguments.database,
+            Command::Checkpoint(arguments) => &mut arguments.database,
+            Command::Compact(arguments) => &mut arguments.database,
+            Command::Top(arguments) => &mut arguments.database,
+            Command::Shell(arguments) => &mut arguments.keys.database,
+            Command::Completions(_) | Command::Man(_) => return None,
+        })
     }
 }
 
@@ -83,6 +123,9 @@ pub(crate) struct Database {
     /// Directory that holds the database
     #[arg(long = "db", value_name = "PATH")]
     path: PathBuf,
+    /// The database as the shell has it open, which the command is then given.
+    #[arg(skip)]
+    session: Option<Db>,
 }
 
 impl Database {
@@ -97,7 +140,33 @@ impl Database {
     }
 
     fn open(&self, options: &Options) -> Result<Db, Failure> {
-        options.open(&self.path).map_err(|error| self.failed(error))
+        match &self.session {
+            Some(db) => Ok(db.clone()),
+            None => options.open(&self.path).map_err(|error| self.failed(error)),
+        }
+    }
+
+    /// Ends the work of a command that has written: everything is on stable storage.
+    fn done(&self, db: Db) -> Result<(), Failure> {
+        let done = if self.session.is_some() { db.sync() } else { db.close() };
+        done.map_err(|error| self.failed(error))
+    }
+
+    /// The directory, for somebody who reads the files without opening the database.
+    fn disk(&self) -> Result<Arc<RealDisk>, Failure> {
+        let disk = RealDisk::open(&self.path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => self.failed(Error::Missing),
+            _ => self.failed(Error::Io { doing: "open the directory", source }),
+        });
+        Ok(Arc::new(disk?))
+    }
+
+    /// An error of the files of this database.
+    fn unreadable(&self, error: holt_journal::Error) -> Failure {
+        self.failed(match error {
+            holt_journal::Error::NoStore => Error::Missing,
+            error => error.into(),
+        })
     }
 
     /// An error of this database.
@@ -132,6 +201,11 @@ impl Keys {
             _ => db.tree(&self.tree),
         };
         Ok((db, tree.map_err(|error| self.failed(error))?))
+    }
+
+    /// See [`Database::done`].
+    fn done(&self, db: Db) -> Result<(), Failure> {
+        self.database.done(db)
     }
 
     /// An error of this database.

@@ -1,11 +1,14 @@
 //! `holt mv`: another name for a key, or for everything below a prefix.
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use holt_engine::{Create, Durability, Moved, Renamed};
+use serde_json::json;
 
 use super::{Form, Keys};
 use crate::failure::Failure;
+use crate::json;
 
 /// Give the value of FROM to TO and remove FROM, in one step
 ///
@@ -24,13 +27,16 @@ pub(crate) struct Arguments {
     /// Replace what has the new name already
     #[arg(short, long)]
     force: bool,
+    /// Print one JSON object with both names and the version of the change
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let (from, to) = (arguments.form.bytes(&arguments.from)?, arguments.form.bytes(&arguments.to)?);
     let failed = |error| arguments.keys.failed(error);
     let (db, tree) = arguments.keys.write(Create::Never)?;
@@ -41,9 +47,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             false => tree.rename_prefix_with(&from, &to, sync),
         };
         match moved.map_err(failed)? {
-            Moved::Done(_) | Moved::Unchanged => Ok(()),
-            Moved::Missing => Err(Failure::NoSuchPrefix { prefix: from }),
-            Moved::Occupied => Err(Failure::Occupied { name: to }),
+            Moved::Done(version) => Ok(Some(version)),
+            Moved::Unchanged => Ok(None),
+            Moved::Missing => Err(Failure::NoSuchPrefix { prefix: from.clone() }),
+            Moved::Occupied => Err(Failure::Occupied { name: to.clone() }),
         }
     } else {
         let renamed = match arguments.force {
@@ -51,11 +58,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             false => tree.rename_with(&from, &to, sync),
         };
         match renamed.map_err(failed)? {
-            Renamed::Done(_) => Ok(()),
-            Renamed::Missing => Err(Failure::NoSuchKey { key: from }),
-            Renamed::Exists(_) => Err(Failure::Occupied { name: to }),
+            Renamed::Done(version) => Ok(Some(version)),
+            Renamed::Missing => Err(Failure::NoSuchKey { key: from.clone() }),
+            Renamed::Exists(_) => Err(Failure::Occupied { name: to.clone() }),
         }
     };
-    db.close().map_err(failed)?;
-    outcome
+    arguments.keys.done(db)?;
+    let version = outcome?;
+    if arguments.json {
+        let version = version.map(holt_engine::Version::get);
+        let (from, to) = (json::bytes(&from), json::bytes(&to));
+        json::line(out, &json!({ "from": from, "to": to, "version": version }))?;
+    }
+    Ok(())
 }

@@ -1,11 +1,14 @@
 //! `holt put`: one key and its value.
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use holt_engine::{Create, Durability};
+use serde_json::json;
 
 use super::{Form, Keys};
 use crate::failure::Failure;
+use crate::json;
 
 /// Store VALUE under KEY, in place of the value that it may have
 ///
@@ -17,17 +20,24 @@ pub(crate) struct Arguments {
     key: OsString,
     /// Value to store; with --escaped it is read in that form, too
     value: OsString,
+    /// Print one JSON object with the key and the new version
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let key = arguments.form.bytes(&arguments.key)?;
     let value = arguments.form.bytes(&arguments.value)?;
     let (db, tree) = arguments.keys.write(Create::IfMissing)?;
-    tree.put_with(&key, &value, Durability::Sync)
-        .and_then(|_| db.close())
-        .map_err(|error| arguments.keys.failed(error))
+    let version = tree.put_with(&key, &value, Durability::Sync);
+    let version = version.map_err(|error| arguments.keys.failed(error))?;
+    arguments.keys.done(db)?;
+    if arguments.json {
+        json::line(out, &json!({ "key": json::bytes(&key), "version": version.get() }))?;
+    }
+    Ok(())
 }

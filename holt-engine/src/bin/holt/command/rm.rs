@@ -1,11 +1,14 @@
 //! `holt rm`: removal of one key, or of everything below a prefix.
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use holt_engine::{Create, Durability};
+use serde_json::json;
 
 use super::{Form, Keys};
 use crate::failure::Failure;
+use crate::json;
 
 /// Remove KEY and its value
 ///
@@ -18,13 +21,16 @@ pub(crate) struct Arguments {
     /// Remove every key that begins with KEY, as a whole; end it in a slash to remove a directory
     #[arg(short, long)]
     recursive: bool,
+    /// Print one JSON object that names what was removed
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     form: Form,
     #[command(flatten)]
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let key = arguments.form.bytes(&arguments.key)?;
     let failed = |error| arguments.keys.failed(error);
     let (db, tree) = arguments.keys.write(Create::Never)?;
@@ -34,8 +40,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tree.delete_with(&key, Durability::Sync)
     };
     let removed = removed.map_err(failed)?;
-    db.close().map_err(failed)?;
+    arguments.keys.done(db)?;
     match (removed, arguments.recursive) {
+        (true, recursive) if arguments.json => {
+            let what = if recursive { "prefix" } else { "key" };
+            json::line(out, &json!({ what: json::bytes(&key) }))
+        }
         (true, _) => Ok(()),
         (false, true) => Err(Failure::NoSuchPrefix { prefix: key }),
         (false, false) => Err(Failure::NoSuchKey { key }),

@@ -14,21 +14,30 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print all figures in the text format of Prometheus, labelled with the database's path
+    #[arg(long, conflicts_with = "json")]
+    prometheus: bool,
     #[command(flatten)]
-    database: Database,
+    pub(super) database: Database,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let db = arguments.database.read()?;
     let stats = db.stats().map_err(|error| arguments.database.failed(error))?;
+    if arguments.prometheus {
+        let name = arguments.database.path.display().to_string();
+        return Ok(out.write_all(stats.prometheus(&name).as_bytes())?);
+    }
     if arguments.json {
         let object = json!({
             "keys": stats.keys,
             "trees": stats.trees,
             "frames": stats.frames,
             "fill": stats.fill,
+            "reclaiming": stats.reclaiming,
             "memory_bytes": stats.memory_bytes,
             "store_bytes": stats.store_bytes,
+            "live_bytes": stats.live_bytes,
             "log_bytes": stats.log_bytes,
             "log_address": stats.log_address,
             "checkpoint_address": stats.checkpoint_address,
@@ -48,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     writeln!(out, "fill             {:.2}", stats.fill)?;
     writeln!(out, "memory           {} bytes", stats.memory_bytes)?;
     writeln!(out, "disk             {disk} bytes, {} of them log", stats.log_bytes)?;
+    writeln!(out, "live             {} bytes", stats.live_bytes)?;
     writeln!(out, "log address      {}", stats.log_address)?;
     writeln!(out, "last checkpoint  {checkpoint}")?;
     Ok(())
