@@ -3,12 +3,13 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts` times puts alone, each the
-//! best of many loads. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
+//! `fill` (after a load) or `churn` (under lasting change); `puts` and `lists` time these
+//! alone, each the best of many rounds. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
 mod churn;
+mod lists;
 mod shapes;
 mod times;
 
@@ -18,9 +19,11 @@ fn main() {
         Some("fill") => times::fill,
         Some("churn") => churn::run,
         Some("puts") => times::puts,
+        Some("lists") => lists::run,
         _ => times::run,
     };
-    if matches!(arguments.first().map(String::as_str), Some("times" | "fill" | "churn" | "puts")) {
+    let named = ["times", "fill", "churn", "puts", "lists"];
+    if arguments.first().is_some_and(|first| named.contains(&first.as_str())) {
         arguments.remove(0);
     }
     let mut arguments = arguments.into_iter();

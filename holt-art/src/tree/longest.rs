@@ -1,9 +1,9 @@
 //! Longest prefix match: the nearest record above a key, in one descent.
 
 use super::Tree;
+use super::entry::Entry;
 use super::get::{ATTEMPTS, Attempt, append_value};
 use super::outcome::Version;
-use super::scan::Entry;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::key::Key;
@@ -59,17 +59,15 @@ impl Tree {
                 Ok(read) => read,
             };
             if let Attempt::Done(found) = read {
-                return Ok(found.map(|(length, version)| Entry::Key {
-                    key: key[..length].to_vec(),
-                    value,
-                    version,
-                }));
+                return Ok(
+                    found.map(|(length, version)| Entry::record(&key[..length], &value, version))
+                );
             }
         }
         // Lost every race. Gets end under any writers, so the prefixes are asked for one by one.
         for length in (0..=key.len()).rev() {
             if let Some(version) = self.get_into(&key[..length], &mut value)? {
-                return Ok(Some(Entry::Key { key: key[..length].to_vec(), value, version }));
+                return Ok(Some(Entry::record(&key[..length], &value, version)));
             }
         }
         Ok(None)
