@@ -88,8 +88,9 @@ pub use pool::{
 pub use tree::{
     Condition, Tree, Version,
     cursor::Cursor,
+    entry::{Entry, EntryRef},
     outcome::{Existing, Put, Removed, Renamed},
-    scan::{Entry, EntryRef, Scan},
+    scan::Scan,
     snapshot::SnapshotTree,
     verify::Fault,
 };

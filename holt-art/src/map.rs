@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::pool::gate::Closed;
 use crate::pool::{Outlook, Pool, PoolOptions};
 use crate::tree::cursor::Cursor;
+use crate::tree::entry::Entry;
 use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
-use crate::tree::scan::{Entry, Scan};
+use crate::tree::scan::Scan;
 use crate::tree::{Tree, verify::Fault};
 
 /// A concurrent ordered map from byte strings to byte strings, in memory.

@@ -174,8 +174,7 @@ impl World {
         }
         assert_eq!(found.len(), below.len());
         for (entry, (key, value)) in found.iter().zip(below) {
-            let holt_art::Entry::Key { key: found, value: held, .. } = entry else { panic!() };
-            assert!(found == key && held == value);
+            assert!(entry.name() == key && entry.value() == Some(value.as_slice()));
         }
     }
 

@@ -88,10 +88,8 @@ fn lines(model: &Model, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), reverse: bool) 
     if empty {
         return Vec::new();
     }
-    let line = |(key, (value, version)): (&Vec<u8>, &(Vec<u8>, Version))| Entry::Key {
-        key: key.clone(),
-        value: value.clone(),
-        version: *version,
+    let line = |(key, (value, version)): (&Vec<u8>, &(Vec<u8>, Version))| {
+        Entry::record(key, value, *version)
     };
     if reverse {
         model.range(range).rev().map(line).collect()
@@ -113,8 +111,8 @@ fn rolled(
         let rest = &key[prefix.len()..];
         let at = rest.windows(delimiter.len()).position(|window| window == delimiter);
         let entry = match at {
-            Some(at) => Entry::Group { name: key[..prefix.len() + at + delimiter.len()].to_vec() },
-            None => Entry::Key { key: key.clone(), value: value.clone(), version: *version },
+            Some(at) => Entry::group(&key[..prefix.len() + at + delimiter.len()]),
+            None => Entry::record(key, value, *version),
         };
         if after.is_some_and(|after| entry.name() <= after) || out.last() == Some(&entry) {
             continue;

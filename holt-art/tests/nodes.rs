@@ -5,7 +5,7 @@ mod random;
 
 use std::collections::BTreeMap;
 
-use holt_art::{Condition, Entry, Pool, PoolOptions, Put, Removed, Scan, Tree, Version};
+use holt_art::{Condition, EntryRef, Pool, PoolOptions, Put, Removed, Scan, Tree, Version};
 use random::Random;
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
@@ -64,9 +64,9 @@ fn check(tree: &Tree, model: &Model) {
     for reverse in [false, true] {
         let list = tree.cursor(Scan::all().reverse(reverse));
         let list: Model = list
-            .map(|entry| match entry.unwrap() {
-                Entry::Key { key, value, version } => (key, (value, version)),
-                Entry::Group { .. } => panic!("no groups were asked for"),
+            .map(|entry| match entry.unwrap().as_ref() {
+                EntryRef::Key { key, value, version } => (key.to_vec(), (value.to_vec(), version)),
+                EntryRef::Group { .. } => panic!("no groups were asked for"),
             })
             .collect();
         assert!(&list == model, "the list differs, reverse: {reverse}");

@@ -5,7 +5,7 @@
 mod model;
 
 use holt_art::{
-    Art, Condition, Cut, Entry, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan,
+    Art, Condition, Cut, EntryRef, Error, Existing, MAX_KEY, Pool, PoolOptions, Put, Renamed, Scan,
     Version,
 };
 use model::{Model, below, rename};
@@ -93,9 +93,10 @@ fn compare(map: &Art, model: &Model) {
     assert_eq!(map.len(), model.len() as u64);
     let mut expected = model.iter();
     for entry in map.scan(Scan::all()) {
-        let Entry::Key { key, value, version } = entry.unwrap() else { panic!("no delimiter") };
+        let entry = entry.unwrap();
+        let EntryRef::Key { key, value, version } = entry.as_ref() else { panic!("no delimiter") };
         let (name, record) = expected.next().expect("the map has no more than the model");
-        assert!(&key == name && value == record.0 && version == record.1, "{name:?}");
+        assert!(key == name && value == record.0 && version == record.1, "{name:?}");
     }
     assert!(expected.next().is_none());
 }
@@ -274,10 +275,7 @@ fn the_rules_of_a_rename() {
         let renamed = map.rename_prefix(from.as_bytes(), to.as_bytes(), *existing);
         let keys: Vec<String> = map
             .scan(Scan::all())
-            .map(|entry| match entry.unwrap() {
-                Entry::Key { key, .. } => String::from_utf8(key).unwrap(),
-                Entry::Group { .. } => unreachable!("no delimiter was given"),
-            })
+            .map(|entry| String::from_utf8(entry.unwrap().into_name()).unwrap())
             .collect();
         let what = format!("{there:?}: {from} to {to}");
         match expected {

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use holt_art::{
-    Condition, Cut, Entry, Error, Outlook, Pool, PoolOptions, PoolStats, Removed, Scan, Tree,
-    Version,
+    Condition, Cut, Entry, EntryRef, Error, Outlook, Pool, PoolOptions, PoolStats, Removed, Scan,
+    Tree, Version,
 };
 use random::Random;
 use records::{key, token, value};
@@ -31,12 +31,9 @@ fn outlook(mutations: u64, bytes: u64) -> Outlook {
 }
 
 fn contents(tree: &Tree) -> Model {
-    let record = |entry| match entry {
-        Ok(Entry::Key { key, value, version }) => {
-            let token = token(&key, &value);
-            (key, (token, version.get()))
-        }
-        other => panic!("{other:?}"),
+    let record = |entry: Result<Entry, _>| match entry.unwrap().as_ref() {
+        EntryRef::Key { key, value, version } => (key.to_vec(), (token(key, value), version.get())),
+        group => panic!("{group:?}"),
     };
     tree.cursor(Scan::all()).map(record).collect()
 }

@@ -5,7 +5,7 @@
 //! A version is the fencing token: it is greater than that of every earlier holder, also of those
 //! before a restart, so whoever is guarded by the lease can refuse a holder who is too late.
 
-use holt_engine::{Db, Durability, Error, Options, Tree, Version};
+use holt_engine::{Db, Durability, EntryRef, Error, Options, Tree, Version};
 
 struct Leases {
     table: Tree,
@@ -61,9 +61,10 @@ impl Leases {
     fn sweep(&self, now: u64) -> Result<usize, Error> {
         let mut swept = 0;
         for entry in self.table.scan() {
-            let holt_engine::Entry::Record { key, value, version } = entry? else { continue };
+            let entry = entry?;
+            let EntryRef::Record { key, value, version } = entry.as_ref() else { continue };
             // One that was renewed meanwhile has another version, and stays.
-            if until(&value) <= now && self.table.compare_and_delete(&key, version)?.is_done() {
+            if until(value) <= now && self.table.compare_and_delete(key, version)?.is_done() {
                 swept += 1;
             }
         }

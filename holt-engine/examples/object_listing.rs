@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p holt-engine --example object_listing`
 
-use holt_engine::{Db, Entry, Error, Tree};
+use holt_engine::{Db, Error, Tree};
 
 /// Buckets of objects. An object's key is the bucket's name, a zero byte and the object's name.
 struct Store {
@@ -61,12 +61,12 @@ impl Store {
             next: page.next.as_deref().map(text),
         };
         for entry in page.entries {
-            match entry {
-                Entry::Record { key, value, .. } => {
+            match entry.value() {
+                Some(value) => {
                     let size = value.try_into().map_or(0, u64::from_le_bytes);
-                    answer.objects.push((text(&key), size));
+                    answer.objects.push((text(entry.name()), size));
                 }
-                group => answer.common_prefixes.push(text(group.name())),
+                None => answer.common_prefixes.push(text(entry.name())),
             }
         }
         Ok(answer)

@@ -21,9 +21,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use holt_art::{
-    Closed, Condition, Entry, FrameId, Outlook, Pass, Pool, Put, Removed, Scan, Version,
-};
+use holt_art::{Closed, Condition, FrameId, Outlook, Pass, Pool, Put, Removed, Scan, Version};
 
 use crate::error::Error;
 use crate::meta::Meta;
@@ -138,8 +136,9 @@ impl Catalog {
         let trash = pool.open_tree(FrameId::new(trash))?;
         let catalog = Catalog::of(tree, trash, meta.next_tree);
         for entry in catalog.tree.cursor(Scan::all()) {
-            let Entry::Key { key, value, .. } = entry? else { continue };
-            let (id, root, name) = decode(&key, &value)?;
+            let entry = entry?;
+            let Some(value) = entry.value() else { continue };
+            let (id, root, name) = decode(entry.name(), value)?;
             if id == TRASH_ID {
                 continue;
             }

@@ -1,71 +1,80 @@
 //! What a listing tells, one by one.
 
+use std::fmt;
+
 use holt_art::Version;
 
-/// One entry of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Entry {
-    /// A key and what it has.
-    Record {
-        /// The key.
-        key: Vec<u8>,
-        /// Its value; empty if keys alone were asked for.
-        value: Vec<u8>,
-        /// The version of the write that put the value there.
-        version: Version,
-    },
-    /// Every key that begins with a name, which ends in the delimiter.
-    Group {
-        /// The name.
-        name: Vec<u8>,
-    },
-}
+/// One entry of a listing, owned: name and value in one piece of memory.
+///
+/// # Examples
+///
+/// ```
+/// use holt_engine::EntryRef;
+///
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// tree.put(b"a", b"1")?;
+/// tree.put(b"b/c", b"2")?;
+/// for entry in tree.scan().delimiter("/") {
+///     match entry?.as_ref() {
+///         EntryRef::Record { key, value, .. } => assert_eq!((key, value), (&b"a"[..], &b"1"[..])),
+///         EntryRef::Group { name } => assert_eq!(name, b"b/"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry(holt_art::Entry);
 
 impl Entry {
+    /// The entry, to be looked at or matched.
+    #[must_use]
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        self.0.as_ref().into()
+    }
+
     /// The key, or the name of the group.
     #[must_use]
     pub fn name(&self) -> &[u8] {
-        match self {
-            Entry::Record { key, .. } => key,
-            Entry::Group { name } => name,
-        }
+        self.0.name()
     }
 
-    /// The value; none for a group.
+    /// The value, empty if keys alone were asked for; none for a group.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        match self {
-            Entry::Record { value, .. } => Some(value),
-            Entry::Group { .. } => None,
-        }
+        self.0.value()
+    }
+
+    /// The version of the write that put the value there; none for a group.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.0.version()
     }
 
     /// The key, or the name of the group, without copying it.
     #[must_use]
     pub fn into_name(self) -> Vec<u8> {
-        match self {
-            Entry::Record { key, .. } => key,
-            Entry::Group { name } => name,
-        }
+        self.0.into_name()
     }
 
-    /// Key and value, without copying them; none for a group.
+    /// Key and value, of which only the value is copied; none for a group.
     #[must_use]
     pub fn into_record(self) -> Option<(Vec<u8>, Vec<u8>)> {
-        match self {
-            Entry::Record { key, value, .. } => Some((key, value)),
-            Entry::Group { .. } => None,
-        }
+        self.0.into_record()
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(out)
     }
 }
 
 impl From<holt_art::Entry> for Entry {
     fn from(entry: holt_art::Entry) -> Entry {
-        match entry {
-            holt_art::Entry::Key { key, value, version } => Entry::Record { key, value, version },
-            holt_art::Entry::Group { name } => Entry::Group { name },
-        }
+        Entry(entry)
     }
 }
 
@@ -111,12 +120,12 @@ impl<'a> EntryRef<'a> {
     /// A copy that owns what it has.
     #[must_use]
     pub fn to_entry(&self) -> Entry {
-        match *self {
+        Entry(match *self {
             EntryRef::Record { key, value, version } => {
-                Entry::Record { key: key.to_vec(), value: value.to_vec(), version }
+                holt_art::Entry::record(key, value, version)
             }
-            EntryRef::Group { name } => Entry::Group { name: name.to_vec() },
-        }
+            EntryRef::Group { name } => holt_art::Entry::group(name),
+        })
     }
 }
 

@@ -44,10 +44,8 @@ impl Guard {
     ) -> Result<Option<Option<Version>>, Error> {
         let found = match self {
             Guard::PrefixEmpty => {
-                match tree.cursor(Scan::prefix(key).keys_only(true)).next().transpose()? {
-                    Some(holt_art::Entry::Key { version, .. }) => Some(version),
-                    _ => None,
-                }
+                let mut below = tree.cursor(Scan::prefix(key).keys_only(true));
+                below.next_ref()?.and_then(|entry| entry.version())
             }
             _ => tree.version(key)?,
         };

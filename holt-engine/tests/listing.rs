@@ -9,7 +9,7 @@ use std::thread;
 
 use common::{Model, listing, names};
 use holt_engine::disk::RealDisk;
-use holt_engine::{Db, Entry, Error, MAX_KEY, Page, Scan, Tree};
+use holt_engine::{Db, Entry, EntryRef, Error, MAX_KEY, Page, Scan, Tree};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -69,12 +69,12 @@ fn a_group_is_told_once_up_to_and_with_its_delimiter() {
 fn a_key_that_ends_in_the_delimiter_is_a_group_and_one_that_is_the_prefix_a_key() {
     let tree = tree(&["dir/", "dir/sub/"]);
     let entries: Vec<Entry> = tree.scan().delimiter("/").into_iter().map(Result::unwrap).collect();
-    assert_eq!(entries, [Entry::Group { name: b"dir/".to_vec() }]);
+    assert_eq!(entries, [EntryRef::Group { name: b"dir/" }.to_entry()]);
     let entries: Vec<Entry> =
         tree.prefix("dir/").delimiter("/").into_iter().map(Result::unwrap).collect();
-    assert!(matches!(&entries[0], Entry::Record { key, value, .. } if key == value));
+    assert_eq!(entries[0].value(), Some(entries[0].name()));
     assert_eq!(entries[0].name(), b"dir/");
-    assert_eq!(entries[1], Entry::Group { name: b"dir/sub/".to_vec() });
+    assert_eq!(entries[1], EntryRef::Group { name: b"dir/sub/" }.to_entry());
 }
 
 #[test]
@@ -290,11 +290,11 @@ proptest! {
             let page = scan(after.as_deref()).limit(limit).page().unwrap();
             prop_assert!(page.entries.len() as u64 <= limit);
             for entry in &page.entries {
-                match entry {
-                    Entry::Record { key, value, .. } => {
-                        prop_assert_eq!(value, if keys_only { &[][..] } else { &key[..] });
+                match entry.as_ref() {
+                    EntryRef::Record { key, value, .. } => {
+                        prop_assert_eq!(value, if keys_only { &[][..] } else { key });
                     }
-                    Entry::Group { name } => prop_assert!(name.ends_with(delimiter.unwrap())),
+                    EntryRef::Group { name } => prop_assert!(name.ends_with(delimiter.unwrap())),
                     _ => prop_assert!(false),
                 }
             }

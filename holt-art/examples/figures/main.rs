@@ -3,12 +3,14 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts` times puts alone, each the
-//! best of many loads; `many` compares many gets at once with gets one by one. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
+//! `fill` (after a load) or `churn` (under lasting change); `puts` and `lists` time these alone, each the best of
+//! many rounds; `many` compares many gets at once with gets one by one. A shape is `objstore`, `fs`, `kv` or a file with
+//! a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
 mod churn;
+mod lists;
 mod shapes;
 mod times;
 
@@ -19,9 +21,10 @@ fn main() {
         Some("churn") => churn::run,
         Some("puts") => times::puts,
         Some("many") => times::many,
+        Some("lists") => lists::run,
         _ => times::run,
     };
-    const WHAT: [&str; 5] = ["times", "fill", "churn", "puts", "many"];
+    const WHAT: [&str; 6] = ["times", "fill", "churn", "puts", "lists", "many"];
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }

@@ -4,9 +4,8 @@
 //! and one copy of words behind it. Words are stored whole; what is written too far is
 //! overwritten by the next entry. Nothing is allocated per entry.
 
+use super::entry::Item;
 use super::get::append_value;
-use super::outcome::Version;
-use super::scan::EntryRef;
 use crate::frame::leaf::Leaf;
 use crate::frame::{View, words_for};
 use crate::pool::Pool;
@@ -86,17 +85,6 @@ impl Path {
     }
 }
 
-/// One name of a batch: where it stands in the bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    start: u32,
-    name_end: u32,
-    end: u32,
-    /// Whether it is a group, which has no version.
-    pub(super) group: bool,
-    version: u64,
-}
-
 /// Names and values of one walk.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -123,21 +111,10 @@ impl Batch {
         self.end
     }
 
+    /// The bytes of all entries.
     #[inline]
-    pub(super) fn name(&self, item: &Item) -> &[u8] {
-        &self.bytes[item.start as usize..item.name_end as usize]
-    }
-
-    /// The entry of `item`.
-    #[inline]
-    pub(super) fn entry(&self, item: &Item) -> EntryRef<'_> {
-        let bytes = &self.bytes[item.start as usize..item.end as usize];
-        let (name, value) = bytes.split_at((item.name_end - item.start) as usize);
-        if item.group {
-            EntryRef::Group { name }
-        } else {
-            EntryRef::Key { key: name, value, version: Version::of_leaf(item.version) }
-        }
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.end]
     }
 
     /// Keeps the first `count` entries.

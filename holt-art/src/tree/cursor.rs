@@ -3,8 +3,9 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Tree;
+use super::entry::{Entry, EntryRef};
 use super::room::{Memory, Room};
-use super::scan::{Entry, EntryRef, Scan, advance};
+use super::scan::{Scan, advance};
 use super::source::Source;
 use super::walker::{Limits, Walked, Walker, Way};
 use crate::error::Error;
@@ -109,9 +110,10 @@ impl Cursor {
     ) -> Result<ControlFlow<B>, Error> {
         while self.ready()? {
             let batch = &self.room.batch;
+            let bytes = batch.bytes();
             while let Some(item) = batch.items.get(self.position) {
                 self.position += 1;
-                if let ControlFlow::Break(value) = visit(batch.entry(item)) {
+                if let ControlFlow::Break(value) = visit(item.entry(bytes)) {
                     return Ok(ControlFlow::Break(value));
                 }
             }
@@ -132,7 +134,7 @@ impl Cursor {
         let batch = &self.room.batch;
         let item = &batch.items[self.position];
         self.position += 1;
-        Ok(Some(batch.entry(item)))
+        Ok(Some(item.entry(batch.bytes())))
     }
 
     /// Whether there is an entry; reads the next batch when the last one is used up.
@@ -202,7 +204,7 @@ impl Cursor {
         let Some(last) = batch.items.last() else { return };
         self.size = (self.size * 2).min(LARGEST_BATCH);
         behind.clear();
-        behind.extend_from_slice(batch.name(last));
+        behind.extend_from_slice(last.name(batch.bytes()));
         self.from = From::Behind;
         if last.group && !self.scan.reverse {
             // Backward, everything of a group is greater than its name or equal to it.
@@ -223,9 +225,14 @@ impl Cursor {
 impl Iterator for Cursor {
     type Item = Result<Entry, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.next_ref() {
-            Ok(entry) => entry.map(|entry| Ok(entry.to_owned())),
+        match self.ready() {
+            Ok(_) => {
+                let item = self.room.batch.items.get(self.position)?;
+                self.position += 1;
+                Some(Ok(item.own(self.room.batch.bytes())))
+            }
             Err(error) => {
                 // A fault ends the list; going on would repeat it for ever.
                 self.finish();

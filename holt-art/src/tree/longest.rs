@@ -1,9 +1,9 @@
 //! Longest prefix match: the nearest record above a key, in one descent.
 
 use super::Tree;
+use super::entry::Entry;
 use super::get::{ATTEMPTS, Attempt, append_value};
 use super::outcome::Version;
-use super::scan::Entry;
 use super::snapshot::SnapshotTree;
 use super::under::MAX_STILL;
 use crate::MAX_KEY;
@@ -61,13 +61,13 @@ impl Tree {
                 Ok(read) => read,
             };
             if let Attempt::Done(found) = read {
-                return Ok(found.map(|(length, version)| entry(key, length, value, version)));
+                return Ok(found.map(|(length, version)| Entry::record(&key[..length], &value, version)));
             }
         }
         // Lost every race. Gets end under any writers, so the prefixes are asked for one by one.
         for length in (0..=key.len()).rev() {
             if let Some(version) = self.get_into(&key[..length], &mut value)? {
-                return Ok(Some(entry(key, length, value, version)));
+                return Ok(Some(Entry::record(&key[..length], &value, version)));
             }
         }
         Ok(None)
@@ -134,7 +134,7 @@ impl SnapshotTree {
         let mut value = Vec::new();
         let pool = self.snapshot().pool();
         let found = pool.fetching(|| self.longest_once(Key::new(key), &mut value))?;
-        Ok(found.map(|(length, version)| entry(key, length, value, version)))
+        Ok(found.map(|(length, version)| Entry::record(&key[..length], &value, version)))
     }
 
     fn longest_once(&self, key: Key<'_>, value: &mut Vec<u8>) -> Result<Match, Error> {
@@ -155,11 +155,6 @@ impl SnapshotTree {
         }
         Err(Error::Damaged { frame: number })
     }
-}
-
-/// The record of the first `length` bytes of `key`.
-fn entry(key: &[u8], length: usize, value: Vec<u8>, version: Version) -> Entry {
-    Entry::Key { key: key[..length].to_vec(), value, version }
 }
 
 /// Something that no writer stores.

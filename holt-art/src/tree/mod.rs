@@ -5,6 +5,7 @@ mod beyond;
 mod count;
 pub(crate) mod cursor;
 mod cut;
+pub(crate) mod entry;
 mod get;
 mod longest;
 mod many;

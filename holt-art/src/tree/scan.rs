@@ -1,8 +1,6 @@
-//! What a list asks for, and what it gives.
+//! What a list asks for.
 
 use std::ops::{Bound, RangeBounds};
-
-use super::outcome::Version;
 
 /// What to list: a range of keys, in either direction, optionally rolled up at a
 /// delimiter.
@@ -279,72 +277,4 @@ pub(super) fn advance(key: &mut Vec<u8>) -> bool {
         key.pop();
     }
     false
-}
-
-/// One line of a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Entry {
-    /// A record.
-    Key {
-        /// The whole key.
-        key: Vec<u8>,
-        /// The value; empty when only keys were asked for.
-        value: Vec<u8>,
-        /// The record's version.
-        version: Version,
-    },
-    /// Keys rolled up at the delimiter.
-    Group {
-        /// Their common beginning, the delimiter included.
-        name: Vec<u8>,
-    },
-}
-
-impl Entry {
-    /// The key, or the group's name.
-    pub fn name(&self) -> &[u8] {
-        match self {
-            Self::Key { key, .. } => key,
-            Self::Group { name } => name,
-        }
-    }
-
-    /// The key, or the group's name, by value.
-    pub fn into_name(self) -> Vec<u8> {
-        match self {
-            Self::Key { key, .. } => key,
-            Self::Group { name } => name,
-        }
-    }
-}
-
-/// One line of a list, borrowed from the cursor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EntryRef<'a> {
-    /// A record.
-    Key {
-        /// The whole key.
-        key: &'a [u8],
-        /// The value; empty when only keys were asked for.
-        value: &'a [u8],
-        /// The record's version.
-        version: Version,
-    },
-    /// Keys rolled up at the delimiter.
-    Group {
-        /// Their common beginning, the delimiter included.
-        name: &'a [u8],
-    },
-}
-
-impl EntryRef<'_> {
-    /// An owned copy.
-    pub fn to_owned(&self) -> Entry {
-        match *self {
-            Self::Key { key, value, version } => {
-                Entry::Key { key: key.to_vec(), value: value.to_vec(), version }
-            }
-            Self::Group { name } => Entry::Group { name: name.to_vec() },
-        }
-    }
 }

@@ -2,9 +2,10 @@
 
 use super::count::tally;
 use super::cursor::Cursor;
+use super::entry::Entry;
 use super::get::{IntoVec, Local, Nothing, Take};
 use super::outcome::Version;
-use super::scan::{Entry, Scan};
+use super::scan::Scan;
 use super::source::Source;
 use super::under::MAX_STILL;
 use crate::MAX_KEY;

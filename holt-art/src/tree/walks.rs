@@ -31,11 +31,11 @@ fn latched(map: &Art, scan: &Scan) -> Vec<(Vec<u8>, Option<Version>)> {
         let walker = Walker::new(pool, scan, Way::Latched, limits, &mut batch, &mut stacks);
         let from_ref = from.as_ref().map(Vec::as_slice);
         let walked = walker.walk(map.tree().root().get(), from_ref).unwrap();
-        names.extend(batch.items.iter().map(|item| match batch.entry(item) {
+        names.extend(batch.items.iter().map(|item| match item.entry(batch.bytes()) {
             crate::EntryRef::Key { key, version, .. } => (key.to_vec(), Some(version)),
             crate::EntryRef::Group { name } => (name.to_vec(), None),
         }));
-        let last = batch.items.last().map(|item| batch.name(item).to_vec());
+        let last = batch.items.last().map(|item| item.name(batch.bytes()).to_vec());
         match (walked, last) {
             (Walked::End, _) => return names,
             (Walked::More, Some(last)) => from = Bound::Excluded(last),
@@ -52,10 +52,8 @@ fn a_latched_walk_lists_what_an_optimistic_one_does() {
             let scan = scan.clone().reverse(reverse);
             let expected: Vec<_> = map
                 .scan(scan.clone())
-                .map(|entry| match entry.unwrap() {
-                    crate::Entry::Key { key, version, .. } => (key, Some(version)),
-                    crate::Entry::Group { name } => (name, None),
-                })
+                .map(|entry| entry.unwrap())
+                .map(|entry| (entry.name().to_vec(), entry.version()))
                 .collect();
             assert!(!expected.is_empty());
             assert!(latched(&map, &scan) == expected);

@@ -69,12 +69,9 @@ impl List {
             let mut places = head..(key.len() + 1).saturating_sub(length);
             let found = places.find(|&at| length > 0 && key[at..].starts_with(&self.delimiter));
             let line = match found {
-                Some(at) => Entry::Group { name: key[..at + length].to_vec() },
-                None => Entry::Key {
-                    key: key.clone(),
-                    value: if self.keys_only { Vec::new() } else { value.clone() },
-                    version: *version,
-                },
+                Some(at) => Entry::group(&key[..at + length]),
+                None if self.keys_only => Entry::record(key, b"", *version),
+                None => Entry::record(key, value, *version),
             };
             let early = self.after.as_ref().is_some_and(|after| line.name() <= after.as_slice());
             if !early && lines.last() != Some(&line) {

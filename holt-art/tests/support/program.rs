@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holt_art::{
-    Condition, Cursor, Cut, Entry, Error, MAX_KEY, Outlook, Pool, PoolOptions, Scan, SnapshotTree,
-    Tree, Version,
+    Condition, Cursor, Cut, Entry, EntryRef, Error, MAX_KEY, Outlook, Pool, PoolOptions, Scan,
+    SnapshotTree, Tree, Version,
 };
 
 use crate::bytes::Bytes;
@@ -84,14 +84,18 @@ macro_rules! reads {
 reads!(Tree);
 reads!(SnapshotTree);
 
+fn record(entry: &Entry) -> (Vec<u8>, (Vec<u8>, Version)) {
+    match entry.as_ref() {
+        EntryRef::Key { key, value, version } => (key.to_vec(), (value.to_vec(), version)),
+        EntryRef::Group { .. } => panic!("no groups were asked for"),
+    }
+}
+
 /// That the tree has exactly what the map has.
 fn compare(tree: &impl Reads, model: &Model) {
     assert_eq!(tree.counted(b""), (model.len() as u64, model.is_empty()));
     for reverse in [false, true] {
-        let list = tree.lines(Scan::all().reverse(reverse)).map(|entry| match entry.unwrap() {
-            Entry::Key { key, value, version } => (key, (value, version)),
-            Entry::Group { .. } => panic!("no groups were asked for"),
-        });
+        let list = tree.lines(Scan::all().reverse(reverse)).map(|entry| record(&entry.unwrap()));
         let list: Vec<_> = list.collect();
         assert_eq!(list.len(), model.len());
         let mut list = list.iter();
@@ -103,7 +107,7 @@ fn compare(tree: &impl Reads, model: &Model) {
 }
 
 fn entry((key, (value, version)): (&Vec<u8>, &(Vec<u8>, Version))) -> Entry {
-    Entry::Key { key: key.clone(), value: value.clone(), version: *version }
+    Entry::record(key, value, *version)
 }
 
 struct Run {

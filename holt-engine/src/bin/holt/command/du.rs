@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use holt_engine::{Entry, Usage};
+use holt_engine::Usage;
 use serde_json::json;
 
 use super::{Below, Form, Keys};
@@ -48,10 +48,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let mut sum = Usage::default();
     for found in tree.prefix(&prefix[..]).delimiter([SEPARATOR]) {
         let found = found.map_err(failed)?;
-        let usage = match &found {
-            Entry::Group { name } => tree.usage(name).map_err(failed)?,
-            record => {
-                let bytes = record.name().len() + record.value().map_or(0, <[u8]>::len);
+        let usage = match found.value() {
+            None => tree.usage(found.name()).map_err(failed)?,
+            Some(value) => {
+                let bytes = found.name().len() + value.len();
                 let mut usage = Usage::default();
                 (usage.keys, usage.bytes) = (1, bytes as u64);
                 usage
