@@ -90,13 +90,18 @@ impl Tree {
     }
 
     /// Writes the frame anew without its free blocks.
-    pub(super) fn compact(&self, mut frame: Latched<'_>) -> Result<(), Error> {
+    pub(super) fn compact(&self, frame: Latched<'_>) -> Result<(), Error> {
+        self.write_anew(frame, 0)
+    }
+
+    /// As [`Tree::compact`], with a table of at least `table` entries, for which there is room.
+    pub(super) fn write_anew(&self, mut frame: Latched<'_>, table: usize) -> Result<(), Error> {
         let slot = self.pool.take_slot()?;
         let view = frame.view();
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
         let words = self.pool.slot_words(slot);
-        build(view, &placed, words, view.nature(), 0)
+        build(view, &placed, words, view.nature(), table)
             .expect("a frame without its free blocks is not larger");
         frame.leave_slot(slot);
         Ok(())
