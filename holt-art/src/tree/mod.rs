@@ -34,6 +34,7 @@ pub(crate) mod verify;
 mod walker;
 #[cfg(test)]
 mod walks;
+mod way;
 
 pub use outcome::{Condition, Version};
 

@@ -16,7 +16,7 @@
 
 use super::Tree;
 use super::beyond::Beyond;
-use super::put::MAX_ROOMS;
+use super::put::Rooms;
 use super::under::{Path, Step};
 use crate::error::Error;
 use crate::frame::edit::Edit;
@@ -153,7 +153,7 @@ impl Tree {
     ///
     /// [`Error::PoolFull`]: frames may have been split, but no key has changed.
     pub(super) fn hang(&self, to: Key<'_>, source: &Tree, from: Key<'_>) -> Result<Stays, Error> {
-        let mut rooms = 0;
+        let mut rooms = Rooms::default();
         loop {
             let Some(path) = source.path_under(from)? else { continue };
             let Some(step) = self.descend::<false>(to)? else { continue };
@@ -168,7 +168,7 @@ impl Tree {
             let (entry, site) = (step.entry, &step.site);
             let place = Place { frame: &frame, entry, site, to, before };
             let words = source.content.words + growth(before.len());
-            let crowded = rooms >= CROWDED || before.len() > MAX_REST;
+            let crowded = rooms.attempts() >= CROWDED || before.len() > MAX_REST;
             let copied = !source.content.more && !crowded;
             let hung =
                 if copied { hang_in(&place, &source, words) } else { self.link(&place, &source)? };
@@ -177,11 +177,7 @@ impl Tree {
                 Hung::Again => yield_now(),
                 Hung::NoRoom => {
                     drop(frame);
-                    rooms += 1;
-                    if rooms == MAX_ROOMS {
-                        return Err(Error::NoProgress { attempts: MAX_ROOMS });
-                    }
-                    self.make_room_of(to, LINK_WORDS + if copied { words } else { 0 })?;
+                    rooms.make(self, to, LINK_WORDS + if copied { words } else { 0 })?;
                 }
             }
         }
