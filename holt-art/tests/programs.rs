@@ -46,6 +46,25 @@ fn a_group_at_the_end_of_a_range_is_given_once() {
     assert_eq!(list, [Entry::group(b"/")]);
 }
 
+/// The last name of a batch is a group that reaches beyond the end of the range. What comes
+/// behind the group is not in the range; the next batch began there and gave it all the same.
+#[test]
+fn a_list_ends_with_a_group_that_fills_a_batch() {
+    let map = Art::with_options(PoolOptions::with_bytes(1 << 20, 1 << 20)).unwrap();
+    for key in ["g/1", "g/2", "g0", "g0x", "h"] {
+        map.put(key.as_bytes(), b"").unwrap();
+    }
+    for before in 0..400 {
+        for upper in [Bound::Included(b"g/1".to_vec()), Bound::Excluded(b"g0".to_vec())] {
+            let scan = Scan::range((Bound::Unbounded, upper)).delimiter(b"/");
+            let list: Vec<Entry> = map.scan(scan).map(Result::unwrap).collect();
+            assert_eq!(list.len(), before + 1, "{:?}", list.last());
+            assert_eq!(list[before], Entry::group(b"g/"));
+        }
+        map.put(format!("a{before:04}").as_bytes(), b"").unwrap();
+    }
+}
+
 /// A key of up to four bytes, three different ones.
 fn short(random: &mut Random) -> Vec<u8> {
     (0..random.below(5)).map(|_| b"a/b"[random.below(3) as usize]).collect()

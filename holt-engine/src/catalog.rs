@@ -185,8 +185,9 @@ impl Catalog {
     ) -> Result<BTreeMap<String, TreeAt>, Error> {
         let mut trees = BTreeMap::new();
         for entry in snapshot.tree(self.tree.root())?.cursor(Scan::all()) {
-            let Entry::Key { key, value, .. } = entry? else { continue };
-            let (id, root, name) = decode(&key, &value)?;
+            let entry = entry?;
+            let Some(value) = entry.value() else { continue };
+            let (id, root, name) = decode(entry.name(), value)?;
             if id != TRASH_ID {
                 trees.insert(name.to_owned(), TreeAt { id, root: FrameId::new(root) });
             }

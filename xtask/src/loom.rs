@@ -1,8 +1,8 @@
 //! `cargo xtask loom`: runs the concurrency models of every crate that has some.
 //!
-//! A model lives in its crate's `tests/loom.rs`, is compiled with `--cfg loom` into a target
+//! A model lives in its crate's `tests/loom.rs`, or in a file of `tests/loom`, is compiled with `--cfg loom` into a target
 //! directory of its own (so that neither build throws away the other's work), and ends by
-//! printing `loom <name>: <n> iterations`. A crate with a `tests/loom.rs` that prints no such
+//! printing `loom <name>: <n> iterations`. A crate with such tests that print no such
 //! line has stopped checking anything, so that is a failure and not a pass.
 
 use std::io::{BufRead, BufReader, Read};
@@ -37,11 +37,12 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         if !arguments.is_empty() && !arguments.iter().any(|name| name == package) {
             continue;
         }
-        if !workspace::root().join(package).join("tests/loom.rs").is_file() {
+        let tests = workspace::root().join(package).join("tests");
+        if !["loom.rs", "loom/main.rs"].iter().any(|file| tests.join(file).is_file()) {
             if !arguments.is_empty() {
-                return Err(format!("{package} has no tests/loom.rs").into());
+                return Err(format!("{package} has no test `loom`").into());
             }
-            println!("{package}: no tests/loom.rs");
+            println!("{package}: no test `loom`");
             continue;
         }
         match check(package) {
@@ -87,7 +88,7 @@ fn check(package: &str) -> Result<usize, Box<dyn std::error::Error>> {
     }
     if models.is_empty() {
         eprint!("{log}");
-        return Err("tests/loom.rs ran no model".into());
+        return Err("its test `loom` ran no model".into());
     }
     if let Some(empty) = models.iter().find(|model| model.iterations == 0) {
         return Err(format!("model {} explored nothing", empty.name).into());

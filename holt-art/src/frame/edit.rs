@@ -168,6 +168,18 @@ impl<'f> Edit<'f> {
         self.keys = self.keys.wrapping_add_signed(change);
     }
 
+    /// Counts blocks and records that are in the frame already as the entry's own.
+    pub(crate) fn adopt(&mut self, words: usize, keys: usize) {
+        self.root_words += words;
+        self.keys += keys;
+    }
+
+    /// Counts blocks and records that stay in the frame as the entry's own no longer.
+    pub(crate) fn disown(&mut self, words: usize, keys: usize) {
+        self.root_words -= words;
+        self.keys -= keys;
+    }
+
     /// Notes whether an insertion was behind everything below its node, for the
     /// choice of the cut when the frame is split.
     #[inline]

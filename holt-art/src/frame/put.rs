@@ -45,6 +45,17 @@ pub(crate) enum RestEnd<'a> {
     Entry(Target),
     /// A subtree of this frame, which holds the rest of the key already.
     Subtree(Ref),
+    /// Something that holds nothing of the key: nodes in front of it take the rest.
+    Link(Link),
+}
+
+/// What is hung as it is below nodes of another name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Link {
+    /// An entry of another frame.
+    Entry(Target),
+    /// A subtree of this frame.
+    Subtree(Ref),
 }
 
 /// Blocks taken for a rest.
@@ -53,6 +64,15 @@ struct Hanging {
     chain_len: usize,
     /// Block of the leaf or of the crossing cell.
     end: usize,
+}
+
+impl Hanging {
+    /// Takes a node with a prefix of so many bytes.
+    fn take_node(&mut self, edit: &mut Edit<'_>, prefix: usize) -> Result<(), NoRoom> {
+        self.chain[self.chain_len] = edit.take(Edit::n4_words(prefix))? as u16;
+        self.chain_len += 1;
+        Ok(())
+    }
 }
 
 impl Rest<'_> {
@@ -66,11 +86,19 @@ impl Rest<'_> {
                 return Ok(hanging);
             }
             RestEnd::Subtree(_) => return Ok(hanging),
+            RestEnd::Link(link) => {
+                for bytes in self.key.rest(from).chunks(MAX_PREFIX + 1) {
+                    hanging.take_node(edit, bytes.len() - 1)?;
+                }
+                if let Link::Entry(_) = link {
+                    hanging.end = edit.take(1)?;
+                }
+                return Ok(hanging);
+            }
         };
         let mut rest = self.key.len() - from;
         while rest > MAX_SUFFIX {
-            hanging.chain[hanging.chain_len] = edit.take(Edit::n4_words(MAX_PREFIX))? as u16;
-            hanging.chain_len += 1;
+            hanging.take_node(edit, MAX_PREFIX)?;
             rest -= MAX_PREFIX + 1;
         }
         hanging.end = edit.take(Shape::new(rest, value).words())?;
@@ -79,13 +107,26 @@ impl Rest<'_> {
 
     /// Writes the rest from `from` on into its blocks.
     fn write(&self, edit: &mut Edit<'_>, hanging: &Hanging, from: usize, version: u64) -> Ref {
+        let crossing = |target: &Target| {
+            edit.set(hanging.end, target.pack());
+            Ref::new(Kind::Crossing, hanging.end)
+        };
         let value = match &self.end {
             RestEnd::Value(value) => value,
-            RestEnd::Entry(target) => {
-                edit.set(hanging.end, target.pack());
-                return Ref::new(Kind::Crossing, hanging.end);
-            }
+            RestEnd::Entry(target) => return crossing(target),
             RestEnd::Subtree(root) => return *root,
+            RestEnd::Link(link) => {
+                let mut below = match link {
+                    Link::Entry(target) => crossing(target),
+                    Link::Subtree(root) => *root,
+                };
+                let nodes = self.key.rest(from).chunks(MAX_PREFIX + 1);
+                for (bytes, &at) in nodes.zip(&hanging.chain).rev() {
+                    let (&last, prefix) = bytes.split_last().expect("a chunk has a byte");
+                    below = edit.write_n4(at.into(), prefix, Ref::NULL, &mut [(last, below)]);
+                }
+                return below;
+            }
         };
         edit.count_keys(1);
         let chained = hanging.chain_len * (MAX_PREFIX + 1);

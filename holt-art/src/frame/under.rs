@@ -1,10 +1,11 @@
 //! The descent inside one frame towards all keys that begin with a prefix.
 
+use super::build::item_words;
 use super::key::Key;
 use super::leaf::{Leaf, equal};
 use super::node::Node;
 use super::walk::Fork;
-use super::{FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use super::{Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
 
 /// Where a descent towards a prefix ended.
 #[derive(Clone, Copy, Debug)]
@@ -154,10 +155,20 @@ pub(crate) struct Content {
     pub(crate) crossings: Vec<(Target, usize)>,
     /// Longest rest of a key, from the root on, among its records.
     pub(crate) longest: usize,
+    /// Whether there is more: the search ended when it had found as much as it was to find.
+    pub(crate) more: bool,
 }
 
-/// Looks through the subtree `root` inside its frame; `None` when that is garbage.
-pub(crate) fn content(view: View<'_>, root: Ref) -> Option<Content> {
+impl Content {
+    /// Whether all of it was found and nothing hangs further down.
+    pub(crate) fn is_alone(&self) -> bool {
+        !self.more && self.crossings.is_empty()
+    }
+}
+
+/// Looks through the subtree `root` inside its frame until `most` words have been found;
+/// `None` when that is garbage.
+pub(crate) fn content(view: View<'_>, root: Ref, most: usize) -> Option<Content> {
     let mut content = Content::default();
     let mut pending = vec![(root, 0)];
     let mut blocks = 0;
@@ -166,7 +177,11 @@ pub(crate) fn content(view: View<'_>, root: Ref) -> Option<Content> {
         if blocks > FRAME_WORDS {
             return None;
         }
-        content.words += super::build::item_words(view, item);
+        content.words += item_words(view, item);
+        if content.words > most {
+            content.more = true;
+            break;
+        }
         match item.kind() {
             Kind::Null | Kind::Unknown => return None,
             Kind::Crossing => content.crossings.push((view.crossing(item.at()), depth)),
@@ -186,4 +201,51 @@ pub(crate) fn content(view: View<'_>, root: Ref) -> Option<Content> {
         }
     }
     Some(content)
+}
+
+/// A count of words and keys under way.
+struct Tally {
+    pending: Vec<Ref>,
+    /// This subtree is left out.
+    except: Ref,
+    words: usize,
+    keys: usize,
+}
+
+impl Tally {
+    fn new(root: Ref, except: Ref) -> Self {
+        Self { pending: vec![root], except, words: 0, keys: 0 }
+    }
+
+    /// Counts one block; false when there is none left.
+    fn step(&mut self, view: View<'_>) -> bool {
+        let Some(item) = self.pending.pop() else { return false };
+        if item == self.except {
+            return true;
+        }
+        self.words += item_words(view, item);
+        self.keys += usize::from(item.is_leaf());
+        if item.is_inner() {
+            let node = Node::read(view, item);
+            if !node.value().is_null() {
+                self.pending.push(node.value());
+            }
+            self.pending.extend(node.places().map(|loc| view.reference(loc)));
+        }
+        true
+    }
+}
+
+/// Words and keys of the subtree `root` of a frame that nobody changes, below an entry with
+/// these counters. It is counted itself, or what the entry has beside it, whichever is less.
+pub(crate) fn share(view: View<'_>, entry: Entry, root: Ref) -> (usize, usize) {
+    let (mut own, mut others) = (Tally::new(root, Ref::NULL), Tally::new(entry.root, root));
+    loop {
+        if !own.step(view) {
+            return (own.words, own.keys);
+        }
+        if !others.step(view) {
+            return (entry.words - others.words, entry.keys - others.keys);
+        }
+    }
 }

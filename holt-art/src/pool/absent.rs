@@ -42,7 +42,7 @@
 //!
 //! The clock only tries latches. Who meets a frame without a slot tries, and starts again.
 //!
-//! Checked by `tests/loom.rs`: `a_frame_that_cools_is_read_whole_or_not_at_all`,
+//! Checked by `tests/loom/absences.rs`: `a_frame_that_cools_is_read_whole_or_not_at_all`,
 //! `a_frame_that_is_loaded_again_is_the_same`.
 
 use super::latch::{LatchRef, NO_SLOT, Observed};

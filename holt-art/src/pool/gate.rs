@@ -26,7 +26,7 @@
 //! New passes wait while the gate is closed or closing, so a closer cannot starve;
 //! closers queue on a mutex. Holders of a pass never wait for the gate.
 //!
-//! Checked by `tests/loom.rs`: `closed_gate_is_alone`,
+//! Checked by `tests/loom/gates.rs`: `closed_gate_is_alone`,
 //! `what_a_pass_did_is_visible_under_the_closed_gate`, `gate_wakes_everyone`.
 
 use crossbeam_utils::CachePadded;

@@ -35,7 +35,7 @@
 //! not do.)
 //! Waiting is a short spin, then yielding.
 //!
-//! Checked by `tests/loom.rs`: `optimistic_read_is_never_torn`,
+//! Checked by `tests/loom/latches.rs`: `optimistic_read_is_never_torn`,
 //! `reuse_of_a_slot_fails_validation`, `latches_exclude_each_other`.
 
 use crate::sync::{AtomicU64, Ordering, fence, yield_now};

@@ -33,7 +33,7 @@
 //! The mutexes are held for some additions, and nobody who holds one waits for anything else
 //! but the books. A move's cost here is the shards' number, whatever lists there are.
 //!
-//! Checked by `tests/loom.rs`: `a_list_is_overtaken_or_begins_anew`.
+//! Checked by `tests/loom/listing.rs`: `a_list_is_overtaken_or_begins_anew`.
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,7 @@
 //! the size of a batch, never by the number of keys that hang below. The thread that
 //! moves must not read through this check; it would wait for itself.
 //!
-//! Checked by `tests/loom.rs`: `a_reader_never_sees_half_a_move`.
+//! Checked by `tests/loom/names.rs`: `a_reader_never_sees_half_a_move`.
 
 use crossbeam_utils::CachePadded;
 

@@ -48,7 +48,7 @@
 //! the slot is not free. So such a reader validates nothing, waits for no latch and never
 //! starts again.
 //!
-//! Checked by `tests/loom.rs`: `two_pins_each_keep_their_state`,
+//! Checked by `tests/loom/copies.rs`: `two_pins_each_keep_their_state`,
 //! `a_snapshot_is_the_state_under_the_closed_gate`,
 //! `a_pin_that_goes_while_a_writer_copies_leaks_nothing`.
 

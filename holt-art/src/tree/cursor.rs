@@ -209,7 +209,14 @@ impl Cursor {
         if last.group && !self.scan.reverse {
             // Backward, everything of a group is greater than its name or equal to it.
             self.from = From::At;
-            if !advance(behind) {
+            // A walk does not begin behind the far end of its range.
+            let left = advance(behind)
+                && match &self.scan.upper {
+                    Bound::Unbounded => true,
+                    Bound::Included(upper) => *behind <= *upper,
+                    Bound::Excluded(upper) => *behind < *upper,
+                };
+            if !left {
                 self.finish();
             }
         }

@@ -35,6 +35,7 @@ pub(crate) mod verify;
 mod walker;
 #[cfg(test)]
 mod walks;
+mod way;
 
 pub use outcome::{Condition, Version};
 

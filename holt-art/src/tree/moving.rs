@@ -1,43 +1,125 @@
 //! Moving a subtree: hanging what is below one name below another one.
 //!
-//! The subtree's root, and what else of it is in the same frame, is written again: into
-//! the frame where the new name ends, when it is small, or into a frame of its own. What
-//! hangs further down, behind crossings, is not touched. The cost follows the depth of the
-//! two names, plus one copy of at most a frame.
+//! What a subtree consists of hangs by references inside frames and by crossings between
+//! them, and says nowhere what its name is but in its root. There are three ways:
+//!
+//! * A small subtree is written again in the frame where the new name ends, so that it is
+//!   found there without a crossing.
+//! * A larger one stays where it is. In the frame where the new name ends it is hung by its
+//!   root. In any other it becomes an entry of its frame, if it is not one already, and a
+//!   crossing leads there. No node of it is touched but its root.
+//! * Where neither goes, because of a tree's root frame, a full table of entries or a name of
+//!   thousands of bytes, it is written again in a frame of its own.
+//!
+//! What hangs further down, behind crossings, is never touched. The cost follows the depth
+//! of the two names, and is that of copying a frame at most.
 
 use super::Tree;
 use super::beyond::Beyond;
-use super::put::MAX_ROOMS;
-use super::under::Path;
+use super::put::Rooms;
+use super::under::{Path, Step};
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::graft::{give_subtree, graft, growth};
 use crate::frame::key::Key;
 use crate::frame::node::MAX_PREFIX;
-use crate::frame::put::{MAX_REST, Rest, RestEnd, put, rest_length};
-use crate::frame::under::{Content, Reach, content};
+use crate::frame::put::{Link, MAX_REST, Rest, RestEnd, put, rest_length};
+use crate::frame::under::{Content, Reach, content, share};
 use crate::frame::walk::Site;
 use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Loc, MIN_ENTRIES, Ref, Target, View};
 use crate::pool::Latched;
 use crate::sync::yield_now;
 
-/// A subtree of at most this many words is written into the frame where its new name ends.
-const SMALL: usize = FRAME_WORDS / 8;
+/// A subtree of at most this many words, or of one record, is written into the frame where
+/// its new name ends.
+const SMALL: usize = FRAME_WORDS / 32;
 /// Words that a new frame has for a subtree.
 const CAPACITY: usize = FRAME_WORDS - ENTRIES - MIN_ENTRIES;
 /// Room for the nodes above a subtree that is hung into a frame.
 const LINK_WORDS: usize = 160;
-/// Attempts at writing a small subtree into a crowded frame before it gets its own.
+/// Attempts at writing a small subtree into a crowded frame before it stays where it is.
 const CROWDED: u32 = 8;
+/// Places that a table of entries gets when there is none left in it.
+const MORE_ENTRIES: usize = 16;
+/// Entries of a frame beyond which no subtree becomes one for a move.
+const MOST_ENTRIES: usize = 1024;
+
+/// What of a subtree stays in its frame when it is taken off its old place, because it
+/// hangs at the new one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stays {
+    /// Nothing: it has been written again, or is not wanted any more.
+    Nothing,
+    /// Its nodes, of so many words and keys, which this entry counts too.
+    Nodes { home: Target, words: usize, keys: usize },
+    /// The entry that holds it and nothing else.
+    Entry,
+}
 
 /// A subtree where it hangs now.
 struct Source<'v> {
+    /// The last step of the path to it.
+    at: Step,
+    /// Whether its frame is the root frame of its tree.
+    in_root: bool,
     view: View<'v>,
-    root: Ref,
     /// Bytes of the root's own prefix or suffix that belong to the old name.
     skip: usize,
-    level: u16,
+    /// What it consists of, as far as a small one.
     content: Content,
+}
+
+impl Source<'_> {
+    fn root(&self) -> Ref {
+        self.at.spot.at
+    }
+
+    fn level(&self) -> u16 {
+        self.view.nature().level
+    }
+
+    /// Whether its entry holds nothing else.
+    fn is_entry(&self) -> bool {
+        !self.in_root && self.at.spot.loc == Loc::entry(self.at.entry)
+    }
+}
+
+/// Where a subtree is to hang.
+struct Place<'a, 'p> {
+    frame: &'a Latched<'p>,
+    entry: usize,
+    site: &'a Site,
+    to: Key<'a>,
+    /// The part of the new name that ends up below the site.
+    before: &'a [u8],
+}
+
+impl Place<'_, '_> {
+    /// Hangs what `end` says; false when there is no room. `adopted` are words and keys that
+    /// the place's entry counts from now on.
+    fn put(&self, end: RestEnd<'_>, adopted: (usize, usize)) -> bool {
+        let mut edit = self.frame.edit(self.entry);
+        let rest = Rest { key: self.to, end };
+        let done = put(&mut edit, self.site, &rest, || 0).is_ok();
+        if done {
+            edit.adopt(adopted.0, adopted.1);
+        }
+        edit.finish();
+        done
+    }
+
+    fn target(&self) -> Target {
+        Target { frame: self.frame.number(), entry: self.entry as u16 }
+    }
+}
+
+/// What an attempt at hanging a subtree came to.
+enum Hung {
+    Done(Stays),
+    /// The frame where the new name ends needs room.
+    NoRoom,
+    /// A reader holds a latch, or a table has been enlarged.
+    Again,
 }
 
 /// A subtree in a frame of its own, not linked yet.
@@ -63,16 +145,16 @@ impl Apart<'_> {
 }
 
 impl Tree {
-    /// Hangs what is below `from` in `source` below `to` in this tree, where nothing is,
-    /// as a copy as far as it is in one frame. Until the original has been [taken
-    /// off](Tree::take_off_now) the crossings of both lead to the same entries, so both
-    /// belong under one move.
+    /// Hangs what is below `from` in `source` below `to` in this tree, where nothing is. Until
+    /// the original has been [taken off](Tree::take_off_now) both places lead to the same
+    /// entries or nodes, so both belong under one move.
     ///
     /// # Errors
     ///
     /// [`Error::PoolFull`]: frames may have been split, but no key has changed.
-    pub(super) fn hang(&self, to: Key<'_>, source: &Tree, from: Key<'_>) -> Result<(), Error> {
-        for attempt in 0..MAX_ROOMS {
+    pub(super) fn hang(&self, to: Key<'_>, source: &Tree, from: Key<'_>) -> Result<Stays, Error> {
+        let mut rooms = Rooms::default();
+        loop {
             let Some(path) = source.path_under(from)? else { continue };
             let Some(step) = self.descend::<false>(to)? else { continue };
             let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else {
@@ -80,39 +162,38 @@ impl Tree {
                 continue;
             };
             frame.writable()?;
-            let source = self.source(&path, from, &frame)?;
+            let source = source.source(&path, from, &frame)?;
             let rest = rest_length(frame.view(), &step.site, to);
             let before = to.rest(to.len() - rest);
+            let (entry, site) = (step.entry, &step.site);
+            let place = Place { frame: &frame, entry, site, to, before };
             let words = source.content.words + growth(before.len());
-            let small = words <= SMALL && before.len() <= MAX_REST && attempt < CROWDED;
-            let hung = if small {
-                hang_in(&frame, step.entry, &step.site, &source, to, before, words)
-            } else {
-                self.hang_apart(&frame, step.entry, &step.site, &source, to, before)?
-            };
-            if hung {
-                let level = source.level + u16::from(!small);
-                if !small || !source.content.crossings.is_empty() {
-                    raise_level(&frame, level);
+            let crowded = rooms.attempts() >= CROWDED || before.len() > MAX_REST;
+            let copied = !source.content.more && !crowded;
+            let hung =
+                if copied { hang_in(&place, &source, words) } else { self.link(&place, &source)? };
+            match hung {
+                Hung::Done(stays) => return Ok(stays),
+                Hung::Again => yield_now(),
+                Hung::NoRoom => {
+                    drop(frame);
+                    rooms.make(self, to, LINK_WORDS + if copied { words } else { 0 })?;
                 }
-                return Ok(());
             }
-            drop(frame);
-            self.make_room_of(to, LINK_WORDS + if small { words } else { 0 })?;
         }
-        Err(Error::NoProgress { attempts: MAX_ROOMS })
     }
 
-    /// Takes the subtree of `prefix` off, waiting for latches that readers hold. To be called
-    /// inside a move, where nobody else changes frames.
+    /// Takes the subtree of `prefix` off but for what stays, waiting for latches that readers
+    /// hold. To be called inside a move, where nobody else changes frames.
     pub(super) fn take_off_now(
         &self,
         prefix: Key<'_>,
+        stays: Stays,
         mut blob: impl FnMut(u32),
     ) -> Result<(), Error> {
         loop {
             if let Some(path) = self.path_under(prefix)?
-                && self.take_off(&path, &mut blob)?
+                && self.take_off(&path, prefix.len(), stays, &mut blob)?
             {
                 return Ok(());
             }
@@ -126,57 +207,91 @@ impl Tree {
         from: Key<'_>,
         latched: &Latched<'v>,
     ) -> Result<Source<'v>, Error> {
-        let last = path.last().expect("a path is not empty");
-        debug_assert_eq!(last.spot.reach, Reach::Under);
+        let at = *path.last().expect("a path is not empty");
+        debug_assert_eq!(at.spot.reach, Reach::Under);
         // The frame that was latched may have moved to another slot, with the same content.
-        let here = last.frame == latched.number();
-        let view = if here { latched.view() } else { self.pool.view(last.seen) };
-        let damaged = Error::Damaged { frame: last.frame };
-        Ok(Source {
-            view,
-            root: last.spot.at,
-            skip: from.len() - last.spot.from,
-            level: view.nature().level,
-            content: content(view, last.spot.at).ok_or(damaged)?,
-        })
+        let here = at.frame == latched.number();
+        let view = if here { latched.view() } else { self.pool.view(at.seen) };
+        let content = small(view, at.spot.at).ok_or(Error::Damaged { frame: at.frame })?;
+        let in_root = at.frame == self.root;
+        Ok(Source { at, in_root, view, skip: from.len() - at.spot.from, content })
     }
 
-    /// Hangs the subtree in a new frame; false when there is no room for the crossing.
-    fn hang_apart(
-        &self,
-        frame: &Latched<'_>,
-        entry: usize,
-        site: &Site,
-        source: &Source<'_>,
-        to: Key<'_>,
-        before: &[u8],
-    ) -> Result<bool, Error> {
-        let apart = self.write_apart(source, before)?;
-        let rest = Rest { key: to, end: RestEnd::Entry(apart.target()) };
-        let mut edit = frame.edit(entry);
-        let done = put(&mut edit, site, &rest, || 0);
-        edit.finish();
-        if done.is_err() {
-            apart.discard();
-            return Ok(false);
+    /// Hangs the subtree without writing it again, where that goes.
+    fn link(&self, place: &Place<'_, '_>, source: &Source<'_>) -> Result<Hung, Error> {
+        let Step { frame, entry, seen, .. } = source.at;
+        let root = source.root();
+        // The root of a subtree that stays is an inner node: a record alone is small.
+        if !root.is_inner() || place.before.len() > MAX_REST {
+            return self.hang_apart(place, source);
         }
-        Ok(true)
+        if frame == place.frame.number() {
+            let (words, keys) = if entry == place.entry {
+                (0, 0)
+            } else {
+                share(source.view, source.view.entry(entry), root)
+            };
+            let hung = place.put(RestEnd::Link(Link::Subtree(root)), (words, keys));
+            let home = place.target();
+            return Ok(if hung {
+                Hung::Done(Stays::Nodes { home, words, keys })
+            } else {
+                Hung::NoRoom
+            });
+        }
+        if source.is_entry() {
+            let target = Target { frame, entry: entry as u16 };
+            return Ok(hang_entry(place, source, target, Stays::Entry));
+        }
+        if source.in_root {
+            return self.hang_apart(place, source);
+        }
+        let table = source.view.counters().entries;
+        let free = (0..table).find(|&index| !source.view.entry(index).occupied);
+        if free.is_none() && !has_room_for_entries(source.view) {
+            return self.hang_apart(place, source);
+        }
+        let Some(mut held) = self.pool.latch_at(frame, seen) else { return Ok(Hung::Again) };
+        let Some(index) = free else {
+            self.write_anew(held, table + MORE_ENTRIES)?;
+            return Ok(Hung::Again);
+        };
+        held.writable()?;
+        let (words, keys) = share(held.view(), held.view().entry(entry), root);
+        let home = Target { frame, entry: index as u16 };
+        let hung = hang_entry(place, source, home, Stays::Nodes { home, words, keys });
+        if let Hung::Done(_) = hung {
+            Edit::set_entry(held.words(), index, Entry { root, words, keys, occupied: true });
+        }
+        Ok(hung)
+    }
+
+    /// Hangs a copy of the subtree in a new frame.
+    fn hang_apart(&self, place: &Place<'_, '_>, source: &Source<'_>) -> Result<Hung, Error> {
+        let apart = self.write_apart(source, place.before)?;
+        if !place.put(RestEnd::Entry(apart.target()), (0, 0)) {
+            apart.discard();
+            return Ok(Hung::NoRoom);
+        }
+        raise_level(place.frame, source.level() + 1);
+        Ok(Hung::Done(Stays::Nothing))
     }
 
     /// Writes the subtree into a new frame, with `before` in front of it; what of that is too
     /// long for the frame goes into a chain of frames above.
     fn write_apart(&self, source: &Source<'_>, before: &[u8]) -> Result<Apart<'_>, Error> {
-        let words = source.content.words;
+        let damaged = Error::Damaged { frame: source.at.frame };
+        let words = content(source.view, source.root(), FRAME_WORDS).ok_or(damaged)?.words;
         let here = if words + growth(before.len()) <= CAPACITY && before.len() <= MAX_PREFIX {
             before.len()
         } else {
             0
         };
         let (chain, stem) = before.split_at(before.len() - here);
-        let frame = self.pool.new_frame(source.level)?;
+        let frame = self.pool.new_frame(source.level())?;
         Edit::set_entry(frame.words(), 0, Entry { occupied: true, ..Entry::default() });
         let mut edit = frame.edit(0);
-        let root = graft(source.view, source.root, source.skip, stem, &mut edit)
+        let root = graft(source.view, source.root(), source.skip, stem, &mut edit)
             .expect("a part of a frame fits a frame");
         edit.set_ref(Loc::entry(0), root);
         edit.finish();
@@ -194,29 +309,47 @@ impl Tree {
     }
 }
 
-/// Hangs the subtree in the latched frame; false when there is no room.
-fn hang_in(
-    frame: &Latched<'_>,
-    entry: usize,
-    site: &Site,
-    source: &Source<'_>,
-    to: Key<'_>,
-    before: &[u8],
-    words: usize,
-) -> bool {
-    let mut edit = frame.edit(entry);
-    if edit.bump_room() < words {
-        return false;
+/// What the subtree `root` consists of, as far as it is a small one; `None` when that is garbage.
+pub(super) fn small(view: View<'_>, root: Ref) -> Option<Content> {
+    content(view, root, if root.is_leaf() { FRAME_WORDS } else { SMALL })
+}
+
+/// Whether a frame can be written anew with a longer table of entries.
+fn has_room_for_entries(view: View<'_>) -> bool {
+    let counters = view.counters();
+    counters.entries < MOST_ENTRIES && counters.live + MORE_ENTRIES <= FRAME_WORDS
+}
+
+/// Hangs an entry of another frame.
+fn hang_entry(place: &Place<'_, '_>, source: &Source<'_>, target: Target, stays: Stays) -> Hung {
+    if !place.put(RestEnd::Link(Link::Entry(target)), (0, 0)) {
+        return Hung::NoRoom;
     }
-    let root = graft(source.view, source.root, source.skip, before, &mut edit)
+    raise_level(place.frame, source.level() + 1);
+    Hung::Done(stays)
+}
+
+/// Hangs a copy of the subtree, of so many words, in the frame of the place.
+fn hang_in(place: &Place<'_, '_>, source: &Source<'_>, words: usize) -> Hung {
+    let mut edit = place.frame.edit(place.entry);
+    if edit.bump_room() < words {
+        return Hung::NoRoom;
+    }
+    let root = graft(source.view, source.root(), source.skip, place.before, &mut edit)
         .expect("the room was counted");
-    let rest = Rest { key: to, end: RestEnd::Subtree(root) };
-    let done = put(&mut edit, site, &rest, || 0);
+    let rest = Rest { key: place.to, end: RestEnd::Subtree(root) };
+    let done = put(&mut edit, place.site, &rest, || 0);
     if done.is_err() {
         give_subtree(&mut edit, root, &mut |_| {});
     }
     edit.finish();
-    done.is_ok()
+    if done.is_err() {
+        return Hung::NoRoom;
+    }
+    if !source.content.crossings.is_empty() {
+        raise_level(place.frame, source.level());
+    }
+    Hung::Done(Stays::Nothing)
 }
 
 /// A frame above frames of `level - 1` is of that level at least.

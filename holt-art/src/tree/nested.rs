@@ -3,6 +3,7 @@
 
 use super::Tree;
 use super::outcome::{Condition, Put, Version};
+use super::way::Way;
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::leaf::{Shape, Value};
@@ -90,9 +91,9 @@ fn subtrees_that_hang_below_one_another_move_out_together() {
     assert_sound(&tree, &keys);
 
     let key = Key::new(b"xxxl");
-    let path = tree.descend_path(key).unwrap().unwrap();
-    assert_eq!(path.len(), 4);
-    tree.divide(&path, 3, key).unwrap();
+    let way = Way::find(&tree, key, 0).unwrap().unwrap();
+    assert_eq!(way.path.len(), 4);
+    assert_eq!(tree.divide(way, 3, key), Ok(true));
     assert_sound(&tree, &keys);
 }
 

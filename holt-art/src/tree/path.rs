@@ -139,7 +139,12 @@ impl Tree {
                     };
                     match latched {
                         Soon::Latched(frame) => frames.push(frame),
-                        Soon::Missing => return Err(Error::MissingFrame { frame: number }),
+                        Soon::Missing => {
+                            // Not in memory, perhaps.
+                            drop(frames);
+                            self.pool.miss(number, None)?;
+                            return Ok(None);
+                        }
                         Soon::Busy => return Ok(None),
                     }
                     frames.len() - 1

@@ -2,20 +2,20 @@
 //! room of what was removed back.
 
 use super::Tree;
+use super::moving::{Stays, small};
 use super::outcome::{Existing, Renamed, Version};
+use super::run::leads_on;
 use super::under::{Path, Step};
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::under::{Content, Reach, content};
-use crate::frame::{Loc, Nature, Ref};
+use crate::frame::{FRAME_WORDS, Loc, Nature, Ref};
 use crate::pool::Moving;
 use crate::pool::clock::Holding;
 use crate::pool::gate::Pass;
 
-/// A subtree of at most this many words is freed at once when it is removed.
-const FREED_AT_ONCE: usize = 512;
 /// Frames and slots that a move may take: for each level of the paths it touches, what
 /// making room there takes, and a copy for an open cut.
 const PER_LEVEL: usize = 8;
@@ -78,11 +78,11 @@ impl Tree {
             return Err(Error::PrefixInside);
         }
         let last = source.last().expect("a path is not empty");
-        let found = content(self.pool.view(last.seen), last.spot.at)
+        let found = small(self.pool.view(last.seen), last.spot.at)
             .ok_or(Error::Damaged { frame: last.frame })?;
         let longest = self.longest_after(last, &found, from.len(), to.len())?;
         // Sparse frames matter where the records are, and there are few frames above those.
-        let alone = found.crossings.is_empty();
+        let alone = found.is_alone();
         let within = from.starts_with(to);
         let target = self.find_under(new, &holding)?;
         let occupied = if within { forks_below(&source, to.len()) } else { target.is_some() };
@@ -107,8 +107,9 @@ impl Tree {
     }
 
     /// Removes every key that begins with `prefix`, all of them for the empty one. Whatever
-    /// their number, the cost is that of a descent and at most one copy of a frame: they go
-    /// into the `trash` tree of the same pool, to be [reclaimed](Tree::reclaim).
+    /// their number, the cost is that of a descent and at most one copy of a frame: what is in
+    /// one frame is freed at once, and else they go into the `trash` tree of the same pool, to
+    /// be [reclaimed](Tree::reclaim).
     ///
     /// `sequence` is called once, after everything that can fail, unless there is no such
     /// key; then `None` is returned.
@@ -134,12 +135,10 @@ impl Tree {
         let holding = Holding::new(&self.pool);
         let Some(path) = self.find_under(old, &holding)? else { return Ok(None) };
         let last = path.last().expect("a path is not empty");
-        let found = content(self.pool.view(last.seen), last.spot.at)
-            .ok_or(Error::Damaged { frame: last.frame })?;
         self.require(path.len(), prefix.len())?;
-        if found.crossings.is_empty() && found.words <= FREED_AT_ONCE {
+        if !leads_on(self.pool.view(last.seen), last.spot.at) {
             let mut blobs = Vec::new();
-            self.take_off_now(old, |number| blobs.push(number))?;
+            self.take_off_now(old, Stays::Nothing, |number| blobs.push(number))?;
             blobs.into_iter().for_each(|number| self.pool.free_blob(number));
         } else {
             let gone = trash.unused_name(&holding)?;
@@ -168,7 +167,8 @@ impl Tree {
             if last.spot.reach != Reach::Under || last.spot.at.is_null() {
                 return Ok(false);
             }
-            let taken = self.take_off(&path, |number| blobs.push(number));
+            let length = last.spot.from;
+            let taken = self.take_off(&path, length, Stays::Nothing, |number| blobs.push(number));
             blobs.drain(..).for_each(|number| self.pool.free_blob(number));
             taken?;
         }
@@ -209,11 +209,11 @@ impl Tree {
     /// Hangs what is below `from` below `to` in another tree (or this one) instead, or leaves
     /// it where it is.
     fn shift(&self, from: Key<'_>, other: &Tree, to: Key<'_>) -> Result<(), Error> {
-        other.hang(to, self, from)?;
-        if let Err(error) = self.take_off_now(from, |_| {}) {
+        let stays = other.hang(to, self, from)?;
+        if let Err(error) = self.take_off_now(from, stays, |_| {}) {
             // The frames of the new place have been made writable in this epoch, so this
             // needs no room.
-            other.take_off_now(to, |_| {})?;
+            other.take_off_now(to, stays, |_| {})?;
             return Err(error);
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Tree {
             length if length > MAX_KEY => Err(Error::KeyTooLong { length }),
             length => Ok(length),
         };
-        if found.crossings.is_empty() {
+        if found.is_alone() {
             return Ok(bound.max(grown(last.spot.from + found.longest)?));
         }
         if let Ok(length) = grown(bound) {
@@ -324,7 +324,7 @@ impl Tree {
                     At::Root(root) => root,
                     At::Entry(entry) => view.entry(entry).root,
                 };
-                content(view, root)
+                content(view, root, FRAME_WORDS)
             })?;
             let found = found.ok_or(Error::Damaged { frame })?;
             if found.keys > 0 {

@@ -3,6 +3,7 @@
 use super::Tree;
 use super::beyond::Beyond;
 use super::outcome::{Condition, Put, Version};
+use super::path::PATIENCE;
 use crate::error::Error;
 use crate::frame::key::Key;
 use crate::frame::leaf::{Leaf, MAX_INLINE, Value};
@@ -11,10 +12,38 @@ use crate::frame::walk::End;
 use crate::pool::gate::Pass;
 use crate::{MAX_KEY, MAX_VALUE};
 
-/// How often room is made for one record before that is given up as a fault of the tree.
-/// An attempt that found its frames changed by others counts too; races for the record's own
-/// frame do not.
-pub(super) const MAX_ROOMS: u32 = 100_000;
+/// How often room is made for one record, with latches that keep others out, before that is
+/// given up as a fault of the tree. Lost races do not count: each lets another writer through.
+pub(super) const MAX_ROOMS: u32 = 10_000;
+
+/// The attempts of one mutation at making room.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    attempts: u32,
+    /// Those under latches that have changed something.
+    made: u32,
+}
+
+impl Rooms {
+    /// How many there have been.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Makes room for `words` words where the descent for `key` ends, or loses a race.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoProgress`] when room has been made so often that something must be wrong;
+    /// [`Error::PoolFull`]. No key has changed.
+    #[cold]
+    pub(super) fn make(&mut self, tree: &Tree, key: Key<'_>, words: usize) -> Result<(), Error> {
+        let made = tree.make_room(key, words, self.attempts)?;
+        self.made += u32::from(made && self.attempts >= PATIENCE);
+        self.attempts = self.attempts.saturating_add(1);
+        if self.made == MAX_ROOMS { Err(Error::NoProgress { attempts: MAX_ROOMS }) } else { Ok(()) }
+    }
+}
 
 impl Tree {
     /// Puts a record, if the condition holds.
@@ -66,7 +95,7 @@ impl Tree {
         sequence: impl FnOnce() -> Version,
     ) -> Result<Put, Error> {
         let mut sequence = Some(sequence);
-        let (mut lost, mut rooms) = (0u32, 0);
+        let (mut lost, mut rooms) = (0u32, Rooms::default());
         loop {
             let Some((step, mut frame)) = self.descend_to_latch::<false>(key, lost)? else {
                 lost = lost.saturating_add(1);
@@ -101,11 +130,7 @@ impl Tree {
             let Ok(done) = done else {
                 beyond.into_iter().for_each(Beyond::discard);
                 drop(frame);
-                rooms += 1;
-                if rooms == MAX_ROOMS {
-                    return Err(Error::NoProgress { attempts: MAX_ROOMS });
-                }
-                self.make_room(key)?;
+                rooms.make(self, key, 0)?;
                 continue;
             };
             let version = version.expect("a put that was done has a version");

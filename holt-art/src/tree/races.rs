@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::path::PATIENCE;
+use crate::frame::key::Key;
 use crate::{Art, Put, Removed};
 
 thread_local! {
@@ -96,7 +97,7 @@ fn a_removal_that_loses_every_race_takes_latches() {
 fn the_removal_of_every_record_under_latches_leaves_one_frame() {
     let map = loaded();
     for n in 0..8_000 {
-        let held = map.tree().latch_path(crate::frame::key::Key::new(&key(n))).unwrap();
+        let held = map.tree().latch_path(Key::new(&key(n))).unwrap();
         assert!(held.is_some(), "nobody else holds a latch");
         drop(held);
         let pass = map.tree().pool().enter();
@@ -111,4 +112,109 @@ fn the_removal_of_every_record_under_latches_leaves_one_frame() {
     }
     assert_eq!(map.verify(), []);
     assert_eq!(map.tree().pool().stats().frames, 1);
+}
+
+/// A map with a directory that fills a frame of leaves, and how many records more fit there
+/// before room has to be made.
+fn crowded() -> (std::sync::Arc<Art>, u32) {
+    let fits = |map: &Art| {
+        let before = (map.tree().pool().stats().frames, map.tree().pool().stats().live_bytes);
+        (8_000u32..)
+            .find(|&n| {
+                map.put(&key(n), &[b'v'; 40]).unwrap();
+                map.tree().pool().stats().frames != before.0
+            })
+            .expect("frames fill up")
+    };
+    let last = fits(&loaded());
+    let map = loaded();
+    for n in 8_000..last {
+        map.put(&key(n), &[b'v'; 40]).unwrap();
+    }
+    (map, last)
+}
+
+/// The room that a put needs is made by a split; before each latch that the split takes,
+/// another writer changes the frame.
+#[test]
+fn room_is_made_under_latches_when_every_race_is_lost() {
+    let (map, last) = crowded();
+    let frames = map.tree().pool().stats().frames;
+    let absent = key(last);
+    let neighbour = key(last - 23);
+    let (put, beaten) = against_a_rival(&map, neighbour, || {
+        // Made directly, so that every race that is lost is one for room.
+        let mut attempts = 0;
+        while !map.tree().make_room(Key::new(&absent), 0, attempts).unwrap() {
+            attempts += 1;
+        }
+        attempts
+    });
+    assert_eq!((put, beaten), (PATIENCE, PATIENCE));
+    assert!(map.tree().pool().stats().frames > frames, "nothing was split");
+    assert!(matches!(map.put(&absent, b"new"), Ok(Put::Inserted(_))));
+    assert_eq!((map.verify(), map.len()), (vec![], u64::from(last) + 1));
+}
+
+/// The same for a whole put, which loses all races: for the room and for its own frame.
+#[test]
+fn a_put_that_needs_room_and_loses_every_race_is_done() {
+    let (map, last) = crowded();
+    let (absent, neighbour) = (key(last), key(last - 23));
+    let (put, beaten) = against_a_rival(&map, neighbour, || map.put(&absent, &[b'v'; 40]));
+    assert!(matches!(put, Ok(Put::Inserted(_))), "{put:?}");
+    // For the frame, then for the room.
+    assert_eq!(beaten, 2 * PATIENCE);
+    assert_eq!((map.verify(), map.len()), (vec![], u64::from(last) + 1));
+}
+
+/// The images of committed cuts, by object.
+#[derive(Debug, Default)]
+struct Images(std::sync::Mutex<std::collections::BTreeMap<u64, Vec<u8>>>);
+
+impl crate::FrameSource for Images {
+    fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), crate::SourceError> {
+        out.extend_from_slice(self.0.lock().unwrap().get(&object).ok_or("no such image")?);
+        Ok(())
+    }
+}
+
+/// A frame that is not in memory is to be fetched by a descent under latches as by any other;
+/// it used to be taken for one that does not exist.
+#[test]
+fn a_descent_under_latches_asks_for_an_absent_frame() {
+    let images = std::sync::Arc::new(Images::default());
+    let options = crate::PoolOptions::with_bytes(4 << 20, 1 << 20);
+    let pool = crate::Pool::with_source(options, std::sync::Arc::clone(&images) as _).unwrap();
+    let tree = pool.create_tree(&pool.enter()).unwrap();
+    let version = || crate::Version::new(1).unwrap();
+    for n in 0..100_000 {
+        if n % 5_000 == 0 {
+            let cut = pool.cut(&pool.close_gate()).unwrap();
+            for object in cut.dirty() {
+                let mut images = images.0.lock().unwrap();
+                cut.image(object, images.entry(object).or_default()).unwrap();
+            }
+            cut.commit();
+        }
+        let always = crate::Condition::Always;
+        pool.mutate(|pass| tree.put(pass, &key(n), &[b'v'; 60], always, version)).unwrap();
+    }
+    let mut fetched = 0;
+    for n in (0..100_000).step_by(997) {
+        let (key, pass) = (key(n), pool.enter());
+        loop {
+            match tree.latch_path(Key::new(&key)) {
+                Ok(Some(_)) => break,
+                Ok(None) => {}
+                Err(crate::Error::Absent { frame }) => {
+                    drop(pool.fetch(crate::FrameId::new(frame)));
+                    fetched += 1;
+                }
+                Err(error) => panic!("{}: {error}", key.escape_ascii()),
+            }
+        }
+        drop(pass);
+    }
+    assert!(fetched > 0, "no frame was absent");
 }

@@ -99,7 +99,7 @@ impl Scan {
     /// let scan = Scan::all().delimiter(b"/").reverse(true);
     /// let before = |name: &[u8]| map.scan(scan.clone().start_before(name)).next().unwrap();
     /// // The group is less than its keys.
-    /// assert_eq!(before(b"b/1")?, Entry::Group { name: b"b/".to_vec() });
+    /// assert_eq!(before(b"b/1")?, Entry::group(b"b/"));
     /// assert_eq!(before(b"b/")?.name(), b"a");
     /// # Ok::<(), holt_art::Error>(())
     /// ```

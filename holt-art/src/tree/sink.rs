@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use super::Tree;
 use super::cut::{ASCENDING, FULL, is_coarse};
-use super::path::Step;
 use super::split::WORTH_SINKING;
 use crate::error::Error;
 use crate::frame::build::item_words;
@@ -39,26 +38,25 @@ const TOO_SMALL: usize = 1;
 const LAST_RESORT: usize = FRAME_WORDS / 8;
 
 impl Tree {
-    /// Moves what it can out of the upper frame of `step` and returns how many words that
-    /// freed; zero when the frame has not been touched, `None` when it had changed.
+    /// Moves what it can out of an upper frame and returns how many words that freed; zero when
+    /// the frame has not been touched.
     ///
     /// # Errors
     ///
     /// [`Error::PoolFull`] when nothing could be moved for want of slots.
-    pub(super) fn sink(&self, step: &Step) -> Result<Option<usize>, Error> {
-        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(None) };
+    pub(super) fn sink(&self, frame: &mut Latched<'_>) -> Result<usize, Error> {
         let mut groups: BTreeMap<u32, Vec<Inline>> = BTreeMap::new();
         for (index, _) in entries(frame.view()) {
             assign(frame.view(), index, &mut groups);
         }
-        groups.remove(&step.frame);
+        groups.remove(&frame.number());
         let slot = self.pool.take_slot()?;
         let mut freed = 0;
         let mut failure = None;
         let mut largest: &[Inline] = &[];
         for (&number, parts) in &groups {
             // What has been moved so far stays moved: each move is complete in itself.
-            let moved = match self.sink_into(&mut frame, number, parts) {
+            let moved = match self.sink_into(frame, number, parts) {
                 Ok(moved) => moved,
                 Err(error) => {
                     failure = Some(error);
@@ -73,13 +71,13 @@ impl Tree {
                 }
                 continue;
             }
-            match self.sink_to_fresh(&mut frame, rest) {
+            match self.sink_to_fresh(frame, rest) {
                 Ok(moved) => freed += words_freed(&rest[..moved]),
                 Err(error) => failure = Some(error),
             }
         }
         if freed < WORTH_SINKING && words_freed(largest) >= LAST_RESORT {
-            match self.sink_to_fresh(&mut frame, largest) {
+            match self.sink_to_fresh(frame, largest) {
                 Ok(moved) => freed += words_freed(&largest[..moved]),
                 Err(error) => failure = Some(error),
             }
@@ -88,7 +86,7 @@ impl Tree {
             self.pool.give_slot(slot);
             // A failure may have come after the frame was made writable, so the caller could
             // not go on with what it has observed. A split would need more slots still.
-            return failure.map_or(Ok(Some(0)), Err);
+            return failure.map_or(Ok(0), Err);
         }
         let view = frame.view();
         let placed: Vec<Placed> =
@@ -96,7 +94,7 @@ impl Tree {
         build(view, &placed, self.pool.slot_words(slot), view.nature(), 0)
             .expect("a frame that gave something away is not larger");
         frame.leave_slot(slot);
-        Ok(Some(freed))
+        Ok(freed)
     }
 
     /// Moves as many of the parts as fit, from the first on, to frame `number`, which is

@@ -15,6 +15,7 @@ use super::path::Step;
 use super::pull::{Pulled, is_heavy, pull_up};
 use super::run::{Part, Run};
 use super::spare::{Spare, place, settle};
+use super::way::Way;
 use crate::error::Error;
 use crate::frame::copy::{Placed, build, entries};
 use crate::frame::edit::Edit;
@@ -32,71 +33,77 @@ pub(super) const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 pub(super) const WORTH_SINKING: usize = FRAME_WORDS / 16;
 
 impl Tree {
-    /// Makes room in the frame where the descent for `key` ends. May do nothing when
-    /// another writer has changed the frames meanwhile; the caller descends again.
+    /// Makes room in the frame where the descent for `key` ends, for at least `words` words.
+    /// False when nothing was done, because another writer was faster: the caller descends
+    /// again, and says how many attempts there have been.
     #[cold]
-    pub(super) fn make_room(&self, key: Key<'_>) -> Result<(), Error> {
-        self.make_room_of(key, 0)
-    }
-
-    /// As [`Tree::make_room`], for at least `words` words.
-    pub(super) fn make_room_of(&self, key: Key<'_>, words: usize) -> Result<(), Error> {
-        match self.descend_path(key)? {
-            Some(path) => self.make_room_at(&path, path.len() - 1, key, words.max(needed_for(key))),
-            None => Ok(()),
+    pub(super) fn make_room(&self, key: Key<'_>, words: usize, lost: u32) -> Result<bool, Error> {
+        match Way::find(self, key, lost)? {
+            Some(way) => {
+                let level = way.path.len() - 1;
+                self.make_room_at(way, level, key, words.max(needed_for(key)))
+            }
+            None => Ok(false),
         }
     }
 
     fn make_room_at(
         &self,
-        path: &[Step],
+        mut way: Way<'_>,
         level: usize,
         key: Key<'_>,
         needed: usize,
-    ) -> Result<(), Error> {
-        let step = &path[level];
-        let counters = self.pool.view(step.seen).counters();
-        // What the counters say is certain once the frame is latched with the word that
-        // was observed before they were read.
-        let gains = counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT;
-        if !gains && self.pool.view(step.seen).nature().level > 0 {
-            match self.sink(step)? {
-                Some(0) => {}
-                Some(freed) if freed < WORTH_SINKING => {
-                    // The frame has changed, so the path is read anew.
-                    return match self.descend_path(key)? {
-                        Some(path) if level < path.len() => self.divide(&path, level, key),
-                        _ => Ok(()),
-                    };
-                }
-                _ => return Ok(()),
+    ) -> Result<bool, Error> {
+        let Some(mut frame) = way.latch(level) else { return Ok(false) };
+        let counters = frame.view().counters();
+        if counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT {
+            return self.compact(frame).map(|()| true);
+        }
+        if frame.view().nature().level > 0 {
+            let freed = self.sink(&mut frame)?;
+            if freed >= WORTH_SINKING {
+                return Ok(true);
+            }
+            if freed > 0 {
+                // The frame has changed, so the way is read anew.
+                drop(frame);
+                return match way.again(key)? {
+                    Some(way) if level < way.path.len() => self.divide(way, level, key),
+                    _ => Ok(true),
+                };
             }
         }
-        if gains {
-            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
-            return self.compact(frame);
-        }
-        self.divide(path, level, key)
+        way.give(frame);
+        self.divide(way, level, key)
     }
 
-    /// Splits the frame at `level` of the path, or lets the root grow.
-    pub(super) fn divide(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
+    /// Splits the frame at `level` of the way, or lets the root grow.
+    pub(super) fn divide(
+        &self,
+        mut way: Way<'_>,
+        level: usize,
+        key: Key<'_>,
+    ) -> Result<bool, Error> {
         if level == 0 {
-            let step = &path[0];
-            let Some(frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
-            return self.grow_root(frame);
+            let Some(frame) = way.latch(0) else { return Ok(false) };
+            return self.grow_root(frame).map(|()| true);
         }
-        self.split(path, level, key)
+        self.split(way, level, key)
     }
 
     /// Writes the frame anew without its free blocks.
-    pub(super) fn compact(&self, mut frame: Latched<'_>) -> Result<(), Error> {
+    pub(super) fn compact(&self, frame: Latched<'_>) -> Result<(), Error> {
+        self.write_anew(frame, 0)
+    }
+
+    /// As [`Tree::compact`], with a table of at least `table` entries, for which there is room.
+    pub(super) fn write_anew(&self, mut frame: Latched<'_>, table: usize) -> Result<(), Error> {
         let slot = self.pool.take_slot()?;
         let view = frame.view();
         let placed: Vec<Placed> =
             entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
         let words = self.pool.slot_words(slot);
-        build(view, &placed, words, view.nature(), 0)
+        build(view, &placed, words, view.nature(), table)
             .expect("a frame without its free blocks is not larger");
         frame.leave_slot(slot);
         Ok(())
@@ -130,48 +137,49 @@ impl Tree {
         Ok(())
     }
 
-    /// Splits the frame at `level` of the path, with its parent's help.
-    fn split(&self, path: &[Step], level: usize, key: Key<'_>) -> Result<(), Error> {
-        let (above, step) = (&path[level - 1], &path[level]);
+    /// Splits the frame at `level` of the way, with its parent's help.
+    fn split(&self, mut way: Way<'_>, level: usize, key: Key<'_>) -> Result<bool, Error> {
+        let (above, step) = (way.path[level - 1], way.path[level]);
         if above.frame == step.frame {
-            return self.move_out(above, step);
+            let Some(frame) = way.latch(level) else { return Ok(false) };
+            return self.move_out(frame, &above, &step).map(|()| true);
         }
-        let Some(mut parent) = self.pool.latch_at(above.frame, above.seen) else { return Ok(()) };
-        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+        let Some(mut parent) = way.latch(level - 1) else { return Ok(false) };
+        let Some(mut frame) = way.latch(level) else { return Ok(false) };
         // Everything that can fail comes before the first change of the parent.
         parent.writable()?;
         frame.writable()?;
         let mut spare = Spare::take(&self.pool)?;
         let view = frame.view();
-        let Some(mut run) = Run::find(parent.view(), view, above, step) else {
+        let Some(mut run) = Run::find(parent.view(), view, &above, &step) else {
             return Err(Error::Damaged { frame: above.frame });
         };
 
         if parent.view().nature().level > view.nature().level.saturating_add(1)
             && run.parts.iter().any(|part| is_heavy(view, part))
         {
-            return self.wedge(&parent, &run, &frame, &mut spare);
+            return self.wedge(&parent, &run, &frame, &mut spare).map(|()| true);
         }
         let pulled = pull_up(view, &parent, &mut run.parts, run.kept_words, key);
         if pulled == Pulled::ParentFull {
             drop((spare, frame, parent));
-            // The latches have been given back as after a change, so the path is read anew.
-            return match self.descend_path(key)? {
-                Some(path) if level < path.len() => {
-                    self.make_room_at(&path, level - 1, key, FRAME_WORDS / 8)
+            // The latches have been given back as after a change, so the way is read anew.
+            return match way.again(key)? {
+                Some(way) if level < way.path.len() => {
+                    self.make_room_at(way, level - 1, key, FRAME_WORDS / 8)
                 }
-                _ => Ok(()),
+                _ => Ok(false),
             };
         }
         if run.parts.len() <= 1 && run.kept.is_empty() {
             match run.parts.first() {
                 Some(part) if pulled == Pulled::Nothing => {
-                    return self.push_down(&mut frame, part, spare);
+                    return self.push_down(&mut frame, part, spare).map(|()| true);
                 }
                 // What was pulled up has made room.
                 _ => settle(frame, &run.parts, &run.kept, Some(&parent), spare),
             }
-            return Ok(());
+            return Ok(true);
         }
         if pulled == Pulled::Nodes
             && view.counters().ascending >= ASCENDING
@@ -180,7 +188,7 @@ impl Tree {
         {
             // The place of the key is in the parent now; what is left may stay.
             settle(frame, &run.parts, &run.kept, Some(&parent), spare);
-            return Ok(());
+            return Ok(true);
         }
         let stays = match self.choose_neighbour(&run, view.nature()) {
             Some((side, count, neighbour)) => {
@@ -198,7 +206,7 @@ impl Tree {
             }
         };
         settle(frame, stays, &run.kept, Some(&parent), spare);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a frame of the level in between, when the parent is more than one level up: the
@@ -252,8 +260,7 @@ impl Tree {
 
     /// The frame is its own parent: one of its subtrees hangs below another one. The lower
     /// one, with its neighbours, moves to a fresh frame.
-    fn move_out(&self, above: &Step, step: &Step) -> Result<(), Error> {
-        let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else { return Ok(()) };
+    fn move_out(&self, mut frame: Latched<'_>, above: &Step, step: &Step) -> Result<(), Error> {
         frame.writable()?;
         let mut spare = Spare::take(&self.pool)?;
         let view = frame.view();

@@ -1,6 +1,7 @@
 //! Descents towards all keys that begin with a prefix, and taking them off the tree.
 
 use super::Tree;
+use super::moving::Stays;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::copy::entries;
@@ -8,7 +9,7 @@ use crate::frame::graft::give_subtree;
 use crate::frame::key::Key;
 use crate::frame::remove::{give_chain, remove_branch};
 use crate::frame::under::{Reach, Spot, content, walk_first, walk_under};
-use crate::frame::{Loc, Ref, View};
+use crate::frame::{FRAME_WORDS, Loc, Ref, View};
 use crate::pool::Latched;
 use crate::pool::latch::{NO_SLOT, Observed};
 
@@ -48,7 +49,8 @@ impl Tree {
         self.path(MAX_KEY, |view, entry, _| {
             let loc = Loc::entry(entry);
             let root = view.reference(loc);
-            let alone = content(view, root).is_some_and(|found| found.crossings.is_empty());
+            let found = content(view, root, FRAME_WORDS);
+            let alone = found.is_some_and(|found| found.is_alone());
             if alone {
                 let reach = Reach::Under;
                 Spot { loc, at: root, from: 0, fork: None, fork_depth: 0, reach }
@@ -98,9 +100,11 @@ impl Tree {
         Err(Error::Damaged { frame })
     }
 
-    /// Takes the subtree at the end of `path` off the tree and gives its blocks back, as far
-    /// as they are in its frame; what its crossings lead to stays where it is. Emptied nodes
-    /// and entries above it go too. The numbers of its blobs go to `blob`.
+    /// Takes the subtree at the end of `path`, which a prefix of so many bytes leads to, off the
+    /// tree. As far as it is in its frame and does not stay there, its blocks are given back;
+    /// what its crossings lead to stays where it is. Of what stays, the root loses the bytes
+    /// of its own that belong to the prefix. Emptied nodes and entries above it go too. The
+    /// numbers of the blobs that nothing refers to any more go to `blob`.
     ///
     /// False when a frame has changed since, or is latched: nothing has happened.
     ///
@@ -108,11 +112,22 @@ impl Tree {
     ///
     /// [`Error::PoolFull`] when an open cut or snapshot needs a frame and there is no room
     /// for a copy. Nothing has changed.
-    pub(super) fn take_off(&self, path: &[Step], mut blob: impl FnMut(u32)) -> Result<bool, Error> {
-        let top = path.iter().rposition(|step| step.spot.fork.is_some()).unwrap_or(0);
-        let steps = &path[top..];
-        let mut frames: Vec<Latched<'_>> = Vec::with_capacity(steps.len());
-        for step in steps {
+    pub(super) fn take_off(
+        &self,
+        path: &[Step],
+        prefix: usize,
+        stays: Stays,
+        mut blob: impl FnMut(u32),
+    ) -> Result<bool, Error> {
+        let (last, above) = path.split_last().expect("a path is not empty");
+        let skip = prefix - last.spot.from;
+        // An entry that stays is not changed but for its root: only the way to it goes.
+        let way = if let Stays::Entry = stays { above } else { path };
+        let top = way.iter().rposition(|step| step.spot.fork.is_some()).unwrap_or(0);
+        let steps = &way[top..];
+        let root = (skip > 0).then_some(last);
+        let mut frames: Vec<Latched<'_>> = Vec::with_capacity(steps.len() + 1);
+        for step in steps.iter().chain(root) {
             // A frame may hold subtrees that hang below one another.
             if frames.iter().any(|frame| frame.number() == step.frame) {
                 continue;
@@ -125,16 +140,36 @@ impl Tree {
         for frame in &mut frames {
             frame.writable()?;
         }
-        for (index, step) in steps.iter().enumerate() {
-            let frame = frames
-                .iter()
-                .find(|frame| frame.number() == step.frame)
-                .expect("it was latched above");
-            let mut edit = frame.edit(step.entry);
-            if index + 1 == steps.len() {
-                give_subtree(&mut edit, step.spot.at, &mut blob);
-                edit.set_ref(step.spot.loc, Ref::NULL);
+        let held = |number: u32| {
+            frames.iter().find(|frame| frame.number() == number).expect("it was latched above")
+        };
+        // Before nodes above are mended, which may join them with what stays.
+        let at = last.spot.at;
+        let home = match stays {
+            Stays::Nothing => {
+                let mut edit = held(last.frame).edit(last.entry);
+                give_subtree(&mut edit, at, &mut blob);
+                edit.set_ref(last.spot.loc, Ref::NULL);
+                edit.finish();
+                None
             }
+            Stays::Nodes { home, words, keys } => {
+                let mut edit = held(last.frame).edit(last.entry);
+                edit.disown(words, keys);
+                edit.set_ref(last.spot.loc, Ref::NULL);
+                edit.finish();
+                Some(usize::from(home.entry))
+            }
+            Stays::Entry => Some(last.entry),
+        };
+        if let Some(entry) = home.filter(|_| skip > 0) {
+            let mut edit = held(last.frame).edit(entry);
+            edit.trim_prefix(at, skip);
+            edit.finish();
+        }
+        for (index, step) in steps.iter().enumerate() {
+            let frame = held(step.frame);
+            let mut edit = frame.edit(step.entry);
             match &step.spot.fork {
                 Some(fork) if index == 0 => remove_branch(&mut edit, fork),
                 _ => {
