@@ -7,7 +7,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::stats::{CheckpointStats, Stats};
+use crate::stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
 
 /// The kind of a metric.
 #[derive(Clone, Copy)]
@@ -98,6 +98,8 @@ impl Stats {
             checkpoint_address,
             checkpoint_failure,
             checkpoints,
+            snapshots,
+            feeds,
             log_failure,
         } = self;
         let mut text = Text { out: String::new(), database: escaped(database) };
@@ -126,6 +128,8 @@ impl Stats {
         let help = "Whether the log's failure has closed the database for writing.";
         text.failure("log_failed", help, log_failure.as_ref());
         checkpoints.tell(&mut text);
+        snapshots.tell(&mut text);
+        feeds.tell(&mut text);
         text.out
     }
 }
@@ -163,12 +167,41 @@ impl CheckpointStats {
     }
 }
 
+impl SnapshotStats {
+    fn tell(&self, text: &mut Text) {
+        use Kind::Gauge;
+        let SnapshotStats { open, oldest, kept_frames, kept_values } = self;
+        text.metric(Gauge, "snapshots_open", "Snapshots that are open.", open);
+        if let Some(version) = oldest {
+            let help = "Version of the oldest snapshot that is open.";
+            text.metric(Gauge, "snapshots_oldest_version", help, version.get());
+        }
+        let help = "Frames that have changed and are kept as they were.";
+        text.metric(Gauge, "kept_frames", help, kept_frames);
+        let help = "Large values that are gone and are kept for readers of the past.";
+        text.metric(Gauge, "kept_values", help, kept_values);
+    }
+}
+
+impl FeedStats {
+    fn tell(&self, text: &mut Text) {
+        use Kind::{Counter, Gauge};
+        let FeedStats { open, held_bytes, cut_off } = self;
+        text.metric(Gauge, "feeds_open", "Change feeds that are open.", open);
+        let help = "Log that stays on disk for the slowest feed.";
+        text.metric(Gauge, "feeds_held_bytes", help, held_bytes);
+        let help = "Change feeds that lagged too far behind and were cut off.";
+        text.metric(Counter, "feeds_cut_off_total", help, cut_off);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
+    use crate::Version;
 
     /// A sample as it is read back: its labels and its value.
     #[derive(Debug, PartialEq)]
@@ -258,6 +291,13 @@ mod tests {
                 failures_in_a_row: 13,
                 failure: Some("no \"space\"\n\\ left".to_owned()),
             },
+            snapshots: SnapshotStats {
+                open: 14,
+                oldest: Version::new(15),
+                kept_frames: 16,
+                kept_values: 17,
+            },
+            feeds: FeedStats { open: 18, held_bytes: 19, cut_off: 20 },
             log_failure: None,
         }
     }
@@ -281,8 +321,13 @@ mod tests {
             ("holt_checkpoint_longest_pause_seconds", 2.0),
             ("holt_checkpoint_running", 1.0),
             ("holt_checkpoints_total", 9.0),
+            ("holt_feeds_cut_off_total", 20.0),
+            ("holt_feeds_held_bytes", 19.0),
+            ("holt_feeds_open", 18.0),
             ("holt_fill_ratio", 0.5),
             ("holt_frames", 3.0),
+            ("holt_kept_frames", 16.0),
+            ("holt_kept_values", 17.0),
             ("holt_keys", 2.0),
             ("holt_live_bytes", 6.0),
             ("holt_log_address_bytes_total", most),
@@ -290,6 +335,8 @@ mod tests {
             ("holt_log_failed", 0.0),
             ("holt_memory_bytes", 4.0),
             ("holt_reclaiming", 1.0),
+            ("holt_snapshots_oldest_version", 15.0),
+            ("holt_snapshots_open", 14.0),
             ("holt_store_bytes", 5.0),
             ("holt_trees", 1.0),
         ];

@@ -61,7 +61,9 @@ impl Tree {
                 Ok(read) => read,
             };
             if let Attempt::Done(found) = read {
-                return Ok(found.map(|(length, version)| Entry::record(&key[..length], &value, version)));
+                return Ok(
+                    found.map(|(length, version)| Entry::record(&key[..length], &value, version))
+                );
             }
         }
         // Lost every race. Gets end under any writers, so the prefixes are asked for one by one.

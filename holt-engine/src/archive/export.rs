@@ -10,7 +10,7 @@ use holt_journal::disk::{Disk, RealDisk};
 
 use crate::catalog::check_name;
 use crate::core::check_key;
-use crate::entry::Entry;
+use crate::entry::EntryRef;
 use crate::error::Error;
 use crate::snapshot::{Snapshot, SnapshotTree};
 
@@ -124,8 +124,8 @@ fn write_tree<D: Disk, W: Write>(
     let id = tree.id();
     for entry in tree.prefix(prefix) {
         let entry = entry?;
-        let Entry::Record { key, value, version } = entry else { continue };
-        let record = Record::from(Op::Put { tree: id, key: &key, value: &value });
+        let EntryRef::Record { key, value, version } = entry.as_ref() else { continue };
+        let record = Record::from(Op::Put { tree: id, key, value });
         writer.push(version.get() * GRANULE as u64, &record).map_err(failed)?;
     }
     Ok(())
