@@ -54,7 +54,8 @@
 //! - One process at a time writes to a database.
 //! - Reads of a key take no lock and see each write and each batch whole or not at all; they wait for a
 //!   batch or a move of a prefix that is just being applied, and for nothing else. A scan sees each
-//!   batch and each move whole or not at all, too; of the single writes beside it, it may see some.
+//!   batch and each move whole or not at all, too; of the single writes beside it, it may see some. A
+//!   [`Snapshot`] is of one moment altogether, and costs memory for what changes while it is held.
 //! - Batches, renames and prefix operations are alone while they are applied: other writers wait.
 //!
 //! # Features

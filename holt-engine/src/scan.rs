@@ -304,7 +304,7 @@ impl<D: Disk> IntoIterator for Scan<D> {
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
             None => match self.source.list(self.scan.limit(self.limit)) {
-                Ok(list) => State::Reading(Box::new(list)),
+                Ok(list) => State::Reading(list),
                 Err(error) => State::Refused(error),
             },
             Some(error) => State::Refused(error),
@@ -337,7 +337,7 @@ pub struct Entries<D: Disk = RealDisk> {
 }
 
 enum State<D: Disk> {
-    Reading(Box<List<D>>),
+    Reading(List<D>),
     /// The request was wrong, and this is still to be told.
     Refused(Error),
     Done,

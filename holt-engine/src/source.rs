@@ -51,10 +51,10 @@ impl<D: Disk> Source<D> {
             Source::Live(tree) => tree.named().tree.cursor(scan),
             Source::Snapshot(tree) => tree.frames().cursor(scan),
             Source::Transaction(tree) => {
-                return Ok(List::Merged(Merged::new(tree.clone(), scan)?));
+                return Ok(List::Merged(Box::new(Merged::new(tree.clone(), scan)?)));
             }
         };
-        Ok(List::Plain { cursor, _kept: Kept(Arc::clone(&self.core().trash)) })
+        Ok(List::Plain { cursor: Box::new(cursor), _kept: Kept(Arc::clone(&self.core().trash)) })
     }
 
     /// Id of the tree.
@@ -70,8 +70,8 @@ impl<D: Disk> Source<D> {
 /// A list on its way.
 pub(crate) enum List<D: Disk> {
     // In the order in which they are dropped.
-    Plain { cursor: Cursor, _kept: Kept },
-    Merged(Merged<D>),
+    Plain { cursor: Box<Cursor>, _kept: Kept },
+    Merged(Box<Merged<D>>),
 }
 
 impl<D: Disk> List<D> {

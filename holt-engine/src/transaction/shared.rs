@@ -24,7 +24,6 @@ pub(crate) struct Shared<D: Disk> {
 }
 
 pub(super) struct State<D: Disk> {
-    // In the order in which they are dropped: the snapshot goes after what is read from it.
     trees: Vec<Touched<D>>,
     snapshot: Option<Snapshot<D>>,
     /// By id of the tree.
