@@ -121,7 +121,7 @@ impl Taken {
         }
         let keys: Vec<_> = (0..count).map(|_| key(random.below(keys) as u32)).collect();
         let mut next = 0;
-        let check = |at, record: Option<(&[u8], Version)>| {
+        let check = |at: usize, record: Option<(&[u8], Version)>| {
             assert_eq!(at, next);
             next += 1;
             let key: &[u8] = &keys[at];
