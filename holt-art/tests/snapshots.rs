@@ -115,8 +115,9 @@ impl Taken {
                 (0..=below.len()).rev().find(|&end| self.model.contains_key(&below[..end]));
             let longest = self.tree.longest_prefix(&below).unwrap();
             assert_eq!(longest.as_ref().map(|entry| entry.name().len()), expected);
-            if let Some(Entry::Key { key, value, version }) = longest {
-                assert_eq!(self.model[&key], (version, token(&key, &value)));
+            if let Some(EntryRef::Key { key, value, version }) = longest.as_ref().map(Entry::as_ref)
+            {
+                assert_eq!(self.model[key], (version, token(key, value)));
             }
         }
         let keys: Vec<_> = (0..count).map(|_| key(random.below(keys) as u32)).collect();

@@ -48,10 +48,7 @@ impl<D: Disk> Merged<D> {
     /// The next entry, lent.
     pub(crate) fn next_ref(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
         self.lent = self.advance()?;
-        Ok(self.lent.as_ref().map(|entry| match entry {
-            Entry::Key { key, value, version } => EntryRef::Key { key, value, version: *version },
-            Entry::Group { name } => EntryRef::Group { name },
-        }))
+        Ok(self.lent.as_ref().map(Entry::as_ref))
     }
 
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
@@ -92,12 +89,11 @@ impl<D: Disk> Merged<D> {
         let told = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
             let value = value.as_ref()?;
             let (name, group) = self.scan.name_of(key)?;
-            let name = name.to_vec();
             Some(if group {
-                Entry::Group { name }
+                Entry::group(name)
             } else {
-                let value = if self.scan.is_keys_only() { Vec::new() } else { value.clone() };
-                Entry::Key { key: name, value, version: Version::MAX }
+                let value = if self.scan.is_keys_only() { &[] } else { value.as_slice() };
+                Entry::record(name, value, Version::MAX)
             })
         };
         if self.scan.is_reverse() {
@@ -109,9 +105,9 @@ impl<D: Disk> Merged<D> {
 
     /// Whether an entry of the snapshot is still there beside own writes, and not told by them.
     fn shows(&self, entry: &Entry, writes: &Writes, notes: &mut Notes) -> Result<bool, Error> {
-        let name = match entry {
-            Entry::Key { key, .. } => return Ok(!writes.contains_key(key)),
-            Entry::Group { name } => name,
+        let name = match entry.as_ref() {
+            EntryRef::Key { key, .. } => return Ok(!writes.contains_key(key)),
+            EntryRef::Group { name } => name,
         };
         let keys = self.scan.of_group(name).keys_only(true);
         let (lower, upper) = keys.bounds();
@@ -150,11 +146,11 @@ fn between<'w>(
 
 /// Where a list goes on behind an entry.
 fn behind(entry: &Entry, reverse: bool) -> Option<Bound<Vec<u8>>> {
-    match entry {
-        Entry::Group { name } if !reverse => match Scan::prefix(name).bounds().1 {
+    match entry.as_ref() {
+        EntryRef::Group { name } if !reverse => match Scan::prefix(name).bounds().1 {
             Bound::Excluded(end) => Some(Bound::Included(end.to_vec())),
             _ => None,
         },
-        entry => Some(Bound::Excluded(entry.name().to_vec())),
+        _ => Some(Bound::Excluded(entry.name().to_vec())),
     }
 }
