@@ -146,6 +146,8 @@ mod pages {
     struct Tuning;
     #[doc = include_str!("../../docs/guide/limits.md")]
     struct Limits;
+    #[doc = include_str!("../../docs/guide/changes.md")]
+    struct Changes;
     #[doc = include_str!("../../docs/guide/operations.md")]
     struct Operations;
 }

@@ -239,3 +239,51 @@ fn a_crash_at_any_call_of_an_import_leaves_all_of_it_or_nothing() {
         assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
     }
 }
+
+#[test]
+fn an_import_that_finds_no_room_on_disk_is_taken_back_or_finished_later() {
+    let seed = seed(4805);
+    let (bytes, from) = small();
+    let mut outcomes = [0, 0];
+    for call in 0.. {
+        let disk = SimDisk::new(seed.wrapping_add(call));
+        // What has returned is handed over, so a kill does not lose it.
+        let db = options().durability(Durability::Os).open_on(Arc::new(disk.clone())).unwrap();
+        let before = trees(&db);
+        disk.inject(Trigger::lasting(Target::Changes, call, Fault::NoSpace));
+        let imported = db.import(&bytes[..], &ImportOptions::new());
+        let full = disk.count(Target::Changes) > call;
+        let after = trees(&open(&disk.kill()));
+        let done = after == from;
+        assert!(done || (after == before && imported.is_err()), "call {call}: {after:?}");
+        outcomes[usize::from(done)] += 1;
+        if !full {
+            imported.unwrap();
+            break;
+        }
+    }
+    assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+#[test]
+fn an_import_that_finds_no_room_in_memory_changes_nothing() {
+    let db = Db::in_memory().unwrap();
+    let tree = db.tree("large").unwrap();
+    for number in 0..3000_u64 {
+        tree.put(&number.to_be_bytes(), &[1; 1000]).unwrap();
+    }
+    let bytes = archive(&db);
+    let copy = Options::new().memory_bytes(1 << 20).in_memory().unwrap();
+    copy.default_tree().put(b"own", b"stays").unwrap();
+    let before = trees(&copy);
+    let refused = copy.import(&bytes[..], ImportOptions::new().merge(true));
+    assert!(matches!(refused, Err(Error::Tree(_))), "{refused:?}");
+    assert!(trees(&copy) == before, "{:?}", copy.tree_names());
+    // The room is given back.
+    let (bytes, _) = small();
+    while copy.stats().unwrap().reclaiming {
+        std::thread::yield_now();
+    }
+    copy.import(&bytes[..], ImportOptions::new().merge(true)).unwrap();
+    assert_eq!(copy.default_tree().get(b"own").unwrap(), Some(b"stays".to_vec()));
+}

@@ -35,6 +35,9 @@ const STAGED: &[u8] = b"tree/";
 /// Bytes of keys and values that are put together into a tree that is there.
 const TOGETHER: usize = 1 << 20;
 
+/// Keys that are removed at a time where there is no room to drop a tree as a whole.
+const AT_ONCE: u64 = 256;
+
 /// How an archive is read into a database.
 ///
 /// # Examples
@@ -244,12 +247,32 @@ impl<'a, D: Disk> Staging<'a, D> {
     /// Drops what is left of the staged trees, and the list last.
     fn clear(&self) -> Result<(), Error> {
         for (staged, _) in self.all()? {
-            match self.db.drop_tree(&staged) {
-                Ok(()) | Err(Error::NoSuchTree { .. }) => {}
+            self.discard(&staged)?;
+        }
+        self.discard(LIST)
+    }
+
+    /// Drops a tree, if it is there.
+    fn discard(&self, name: &str) -> Result<(), Error> {
+        loop {
+            match self.db.drop_tree(name) {
+                Ok(()) | Err(Error::NoSuchTree { .. }) => return Ok(()),
+                // To drop a tree takes a frame or two, to remove keys one by one takes none.
+                Err(Error::Tree(holt_art::Error::PoolFull { .. })) => {
+                    let tree = self.db.open_tree(name)?;
+                    let keys = tree.scan().keys_only().limit(AT_ONCE).into_iter();
+                    let keys = keys.map(|entry| Ok(entry?.into_name()));
+                    let keys = keys.collect::<Result<Vec<_>, Error>>()?;
+                    if keys.is_empty() {
+                        return self.db.drop_tree(name);
+                    }
+                    for key in &keys {
+                        tree.delete_with(key, Durability::Buffered)?;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        self.db.drop_tree(LIST)
     }
 }
 

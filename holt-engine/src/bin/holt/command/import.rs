@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use holt_engine::{Create, Durability};
 use serde_json::{Value, json};
 
-use super::Keys;
+use super::{Keys, archive};
 use crate::failure::Failure;
 use crate::json;
 use crate::progress::Progress;
@@ -23,10 +23,19 @@ const BYTES: usize = 4 << 20;
 /// `{"hex": "00ff"}` for any. Values that are there are replaced. The database and the tree are
 /// created if there are none. A line that is no record ends the command; the lines before it are
 /// stored. When the command returns, everything is on stable storage.
+///
+/// With --archive the file is an archive, as `holt export --archive` writes it, and goes into the trees
+/// that it names, all of it or nothing: into new ones, or with --merge into those that there are.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// File to read; standard input if it is left out
     file: Option<PathBuf>,
+    /// Read an archive
+    #[arg(long, conflicts_with = "tree")]
+    archive: bool,
+    /// Put records into trees that are there, too
+    #[arg(long, requires = "archive")]
+    merge: bool,
     /// Print one JSON object with the number of records
     #[arg(long)]
     json: bool,
@@ -37,10 +46,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let name = arguments.file.clone().unwrap_or_else(|| PathBuf::from("standard input"));
     let unreadable = |error| Failure::Input { file: name.clone(), error };
-    let input: Box<dyn BufRead> = match &arguments.file {
+    let mut input: Box<dyn BufRead> = match &arguments.file {
         Some(file) => Box::new(BufReader::new(File::open(file).map_err(unreadable)?)),
         None => Box::new(BufReader::new(io::stdin().lock())),
     };
+    if arguments.archive {
+        return archive::read(&arguments.keys, arguments.merge, arguments.json, &mut input, out);
+    }
     let failed = |error| arguments.keys.failed(error);
     let (db, tree) = arguments.keys.write(Create::IfMissing)?;
     let mut progress = Progress::new(0);

@@ -1,5 +1,7 @@
 //! The commands, one file each, and the arguments that several of them share.
 
+mod archive;
+mod backup;
 mod checkpoint;
 mod compact;
 mod completions;
@@ -14,6 +16,7 @@ mod ls;
 mod man;
 mod mv;
 mod put;
+mod restore;
 mod rm;
 mod shell;
 mod stat;
@@ -50,6 +53,8 @@ pub(crate) enum Command {
     Du(du::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
     Trees(trees::Arguments),
     Stat(stat::Arguments),
     Verify(verify::Arguments),
@@ -77,6 +82,8 @@ impl Command {
             Command::Du(arguments) => du::run(arguments, out),
             Command::Import(arguments) => import::run(arguments, out),
             Command::Export(arguments) => export::run(arguments, out),
+            Command::Backup(arguments) => backup::run(arguments, out),
+            Command::Restore(arguments) => restore::run(arguments, out),
             Command::Trees(arguments) => trees::run(arguments, out),
             Command::Log(arguments) => log::run(arguments, out),
             Command::Completions(arguments) => completions::run(arguments, out),
@@ -105,6 +112,7 @@ impl Command {
             Command::Import(arguments) => &mut arguments.keys.database,
             Command::Export(arguments) => &mut arguments.keys.database,
             Command::Trees(arguments) => &mut arguments.database,
+            Command::Backup(arguments) => &mut arguments.database,
             Command::Log(arguments) => &mut arguments.database,
             Command::Stat(arguments) => &mut arguments.database,
             Command::Verify(arguments) => &mut arguments.database,
@@ -112,7 +120,7 @@ impl Command {
             Command::Compact(arguments) => &mut arguments.database,
             Command::Top(arguments) => &mut arguments.database,
             Command::Shell(arguments) => &mut arguments.keys.database,
-            Command::Completions(_) | Command::Man(_) => return None,
+            Command::Restore(_) | Command::Completions(_) | Command::Man(_) => return None,
         })
     }
 }

@@ -1,0 +1,80 @@
+//! Backups and archives with the `holt` command.
+
+#[path = "common/binary.rs"]
+mod binary;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use binary::{failure, holt, success};
+use holt_engine::{Db, Options};
+
+/// A database of two trees at `path`.
+fn fill(path: &Path) {
+    let db = Options::new().keep_log_bytes(1 << 20).open(path).unwrap();
+    db.default_tree().put(b"etc/motd", b"hello").unwrap();
+    db.tree("users").unwrap().put(b"alice", &[0, 255]).unwrap();
+    db.close().unwrap();
+}
+
+fn value(path: &Path, tree: &str, key: &str) -> Option<Vec<u8>> {
+    Db::open(path).unwrap().open_tree(tree).unwrap().get(key.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_backup_is_made_added_to_and_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let backup = at("backup");
+    let backup = backup.to_str().unwrap();
+    fill(&at("db"));
+    let text = failure(&["backup", "--changes", backup], &at("db"), 1);
+    assert!(text.contains("there is no backup here"), "{text}");
+    assert!(success(&["backup", backup], &at("db")).contains(": 2 records, "));
+    Db::open(at("db")).unwrap().default_tree().put(b"new", b"1").unwrap();
+    let added = success(&["backup", "--changes", "--json", backup], &at("db"));
+    let added: serde_json::Value = added.parse().unwrap();
+    assert_eq!(added["records"], 1);
+    let text = success(&["restore", backup], &at("again"));
+    assert!(text.ends_with(": 5 records of 2 archives\n"), "{text}");
+    assert!(success(&["verify"], &at("again")).starts_with("sound"));
+    assert_eq!(value(&at("again"), "users", "alice"), Some(vec![0, 255]));
+    assert_eq!(value(&at("again"), "default", "new"), Some(b"1".to_vec()));
+    let text = failure(&["restore", backup], &at("again"), 1);
+    assert!(text.contains("there is a database here already"), "{text}");
+    let text = failure(&["backup", backup], &at("again"), 1);
+    assert!(text.contains("not the right archive"), "{text}");
+}
+
+#[test]
+fn an_archive_goes_through_a_file_or_a_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fill(&at("db"));
+    for (arguments, records) in
+        [(&["export", "--archive", "--all"][..], 2), (&["export", "--archive", "etc/"], 1)]
+    {
+        let archive = holt(arguments, &at("db")).output().unwrap();
+        assert!(archive.status.success());
+        fs::write(at("file"), &archive.stdout).unwrap();
+        let copy = at(&format!("copy {records}"));
+        let input = Stdio::from(fs::File::open(at("file")).unwrap());
+        let imported = holt(&["import", "--archive"], &copy).stdin(input).output().unwrap();
+        assert!(imported.status.success());
+        assert_eq!(value(&copy, "default", "etc/motd"), Some(b"hello".to_vec()));
+        let trees = if records == 2 { vec!["default", "users"] } else { vec!["default"] };
+        assert_eq!(Db::open(&copy).unwrap().tree_names().unwrap(), trees);
+        let file = at("file");
+        let file = file.to_str().unwrap();
+        let text = failure(&["import", "--archive", file], &copy, 1);
+        assert!(text.contains("already"), "{text}");
+        let text = success(&["import", "--archive", "--merge", file], &copy);
+        assert!(text.starts_with(&format!("{records} records stored in ")), "{text}");
+    }
+    let bytes = fs::read(at("file")).unwrap();
+    fs::write(at("cut"), &bytes[..bytes.len() - 1]).unwrap();
+    let cut = at("cut");
+    let text = failure(&["import", "--archive", cut.to_str().unwrap()], &at("new"), 1);
+    assert!(text.contains("cut short"), "{text}");
+}
