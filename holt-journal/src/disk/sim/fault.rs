@@ -5,6 +5,14 @@ use std::io;
 use rustix::io::Errno;
 
 /// One kind of call on a simulated disk.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::Operation;
+///
+/// assert!(Operation::Write.is_change() && !Operation::Read.is_change());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
     /// [`Disk::create`](crate::disk::Disk::create).
