@@ -123,6 +123,37 @@ impl PoolOptions {
 }
 
 /// See the module's documentation. Shared by all trees made from it.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Closed, Condition, FrameId, Moving, Pass, Pool, PoolOptions, PoolStats, Version};
+///
+/// let pool = Pool::new(PoolOptions::default())?;
+/// let tree = pool.create_tree(&pool.enter())?;
+/// let version = || Version::new(1).unwrap();
+/// // Any number of mutations at a time, each inside the gate.
+/// let pass: Pass = pool.enter();
+/// tree.put(&pass, b"k", b"v", Condition::Always, version)?;
+/// drop(pass);
+/// let stats: PoolStats = pool.stats();
+/// assert!(stats.frames == 1 && stats.fill() > 0.0);
+///
+/// // Or one that is alone.
+/// let closed: Closed = pool.close_gate();
+/// let moving: Moving = pool.start_move(&closed);
+/// tree.put(closed.pass(), b"k", b"w", Condition::Always, version)?;
+/// drop(moving);
+/// let root: FrameId = tree.root();
+/// assert_eq!(pool.verify(&closed, &[root]), []);
+/// let snapshot = pool.snapshot(&closed);
+/// pool.free_tree(&closed, root)?;
+/// drop(closed);
+/// assert!(pool.open_tree(root).is_err());
+/// assert_eq!(snapshot.tree(root)?.len(), 1);
+/// assert!(pool.cut(&pool.close_gate()).is_ok());
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     frames: Arena<FRAME_WORDS>,
