@@ -117,6 +117,15 @@ impl Default for PoolOptions {
 
 impl PoolOptions {
     /// Options with the two sizes in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, PoolOptions};
+    /// let map = Art::with_options(PoolOptions::with_bytes(16 << 20, 1 << 20))?;
+    /// map.put(b"k", b"v")?;
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn with_bytes(frame_bytes: u64, blob_bytes: u64) -> Self {
         Self { frame_bytes, blob_bytes, ..Self::default() }
     }
@@ -320,6 +329,10 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Image`] when the image breaks an invariant; [`Error::PoolFull`].
+    ///
+    /// # Examples
+    ///
+    /// See [`Cut`].
     pub fn load(&self, object: u64, image: &[u8]) -> Result<(), Error> {
         if let Some(number) = object.checked_sub(BLOB_OBJECT) {
             let number = u32::try_from(number)
