@@ -36,6 +36,7 @@ use holt_art::Version;
 /// let [group, record] = <[_; 2]>::try_from(page.entries).expect("two entries");
 /// assert_eq!((group.name(), group.value()), (&b"a/"[..], None));
 /// assert_eq!((record.name(), record.value()), (&b"b"[..], Some(&b"two"[..])));
+/// assert!(group.version().is_none() && record.version().is_some());
 /// assert_eq!(group.into_name(), b"a/");
 /// assert_eq!(record.into_record(), Some((b"b".to_vec(), b"two".to_vec())));
 /// # Ok(())

@@ -232,6 +232,20 @@ impl Options {
     /// Bytes of log, beyond those that [stay anyway](Self::keep_log_bytes), that a
     /// [`Feed`](crate::Feed) may keep on disk by lagging behind. One that lags further behind gets
     /// [`Error::ChangesGone`]. By default 1 GiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let db = holt_engine::Options::new()
+    ///     .keep_log_bytes(64 << 20) // for feeds that are closed for a while
+    ///     .feed_bytes(256 << 20) // for feeds that are slow
+    ///     .open(directory.path())?;
+    /// # db.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn feed_bytes(&mut self, bytes: u64) -> &mut Options {
         self.feed_bytes = bytes;
         self

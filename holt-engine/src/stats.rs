@@ -66,6 +66,20 @@ pub struct Stats {
 }
 
 /// What [feeds](crate::Feed) read and hold.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// let feed = db.changes(None).open()?;
+/// let feeds: holt_engine::FeedStats = db.stats()?.feeds;
+/// assert_eq!((feeds.open, feeds.cut_off), (1, 0));
+/// # drop(feed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeedStats {

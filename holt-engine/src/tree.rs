@@ -89,6 +89,18 @@ impl<D: Disk> Tree<D> {
 
     /// The tree's id, which it has for as long as it is there, whatever its name, and no other tree
     /// ever has. It is what an [`Operation`](crate::Operation) names the tree by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let tree = db.create_tree("a")?;
+    /// db.rename_tree("a", "b")?;
+    /// assert_eq!(db.tree_name(tree.id())?.as_deref(), Some("b"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.named.id

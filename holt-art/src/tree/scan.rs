@@ -227,6 +227,13 @@ impl Scan {
     }
 
     /// Whether the list goes from the last name to the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let scan = holt_art::Scan::all().reverse(true).keys_only(true);
+    /// assert!(scan.is_reverse() && scan.is_keys_only());
+    /// ```
     pub fn is_reverse(&self) -> bool {
         self.reverse
     }

@@ -41,6 +41,7 @@ use crate::pool::{FrameId, Snapshot};
 /// assert_eq!(before.get_into(b"a/1", &mut Vec::new())?, Some(version()));
 /// assert_eq!(before.first(b"a/")?.unwrap().name(), b"a/1");
 /// assert_eq!(before.last(b"a/")?.unwrap().name(), b"a/2");
+/// assert_eq!(before.longest_prefix(b"a/1/x")?.unwrap().name(), b"a/1");
 /// assert_eq!(before.cursor(Scan::all()).count(), 3);
 /// assert!(!before.is_empty() && before.is_prefix_empty(b"c/")?);
 /// assert_eq!(before.root(), tree.root());
