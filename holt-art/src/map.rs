@@ -58,6 +58,27 @@ impl Art {
     }
 
     /// The tree, for everything that this type has no shorthand for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Condition, PoolOptions, Removed};
+    ///
+    /// let map = Art::with_options(PoolOptions::with_bytes(16 << 20, 1 << 20))?;
+    /// for key in ["usr", "usr/bin", "usr/bin/env"] {
+    ///     map.put(key.as_bytes(), key.as_bytes())?;
+    /// }
+    /// let mut found = 0;
+    /// map.get_many(&["usr", "var"], |_, record| found += usize::from(record.is_some()))?;
+    /// assert_eq!(found, 1);
+    /// assert_eq!(map.longest_prefix(b"usr/bin/vi")?.unwrap().name(), b"usr/bin");
+    /// // What this type has no shorthand for, the tree has.
+    /// assert_eq!(map.tree().last(b"usr")?.unwrap().name(), b"usr/bin/env");
+    /// assert!(matches!(map.remove(b"usr")?, Removed::Removed(_)));
+    /// assert!(matches!(map.remove_if(b"usr", Condition::Always)?, Removed::Missing));
+    /// assert_eq!(map.verify(), []);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn tree(&self) -> &Tree {
         &self.tree
     }

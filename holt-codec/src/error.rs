@@ -6,6 +6,18 @@
 use thiserror::Error as ThisError;
 
 /// Everything that encoding and decoding can fail with.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, Error, Mark};
+///
+/// let mark = Mark { db: DbId([1; 16]), sequence: 3, manifest: 1, record_checksum: 7, generation: 4 };
+/// let mut bytes = mark.encode();
+/// bytes[8] = 9;
+/// let error = Mark::decode(&bytes).unwrap_err();
+/// assert!(matches!(error, Error::Version { found: 9, supported: 1, .. }), "{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error {

@@ -103,6 +103,21 @@ impl LogMark {
     /// # Errors
     ///
     /// [`Error::Damaged`] with [`Damage::LostSegment`] or [`Damage::OtherSegment`], at the segment's start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_codec::{Damage, DbId, Error, FIRST_ADDRESS, LogMark, SegmentHeader};
+    ///
+    /// let header = SegmentHeader {
+    ///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+    /// };
+    /// let mark = LogMark::new(header.db).of(&header);
+    /// mark.check([&header], FIRST_ADDRESS)?;
+    /// let lost = mark.check([], FIRST_ADDRESS);
+    /// assert!(matches!(lost, Err(Error::Damaged { damage: Damage::LostSegment, .. })));
+    /// # Ok::<(), holt_codec::Error>(())
+    /// ```
     pub fn check<'a>(
         &self,
         segments: impl IntoIterator<Item = &'a SegmentHeader>,

@@ -113,6 +113,16 @@ const WHAT_HEADER: &str = "manifest header";
 const WHAT: &str = "manifest record";
 
 /// What stands at the front of a manifest file.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, ManifestHeader};
+///
+/// let header = ManifestHeader { db: DbId([1; 16]), number: 2, predecessor: 1, salt: [7; 16] };
+/// assert_eq!(ManifestHeader::decode(&header.encode())?, header);
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManifestHeader {
     /// The database that the manifest belongs to.
@@ -190,6 +200,16 @@ fn header_checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Where the image of one object lies in the data file.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{EXTENT_UNIT, FIRST_EXTENT, Mapping};
+///
+/// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 5000, checksum: 0 };
+/// assert_eq!(mapping.units(), 2);
+/// assert_eq!(mapping.end(), FIRST_EXTENT + 2 * EXTENT_UNIT);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// Whose image it is.
@@ -258,6 +278,27 @@ pub struct RecordSite<'a> {
 }
 
 /// A commit: the content of one record.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{Commit, DbId, FIRST_EXTENT, MANIFEST_HEADER_LEN, ManifestHeader, Mapping, RecordSite};
+///
+/// let header = ManifestHeader { db: DbId([1; 16]), number: 1, predecessor: 0, salt: [7; 16] };
+/// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 100, checksum: 0 };
+/// let commit = Commit {
+///     base: true, sequence: 1, generation: 1, log_address: 4096,
+///     meta: b"meta".to_vec(), changed: vec![mapping], freed: Vec::new(),
+/// };
+/// assert_eq!(commit.encoded_len()?, Commit::record_len(1, 0, 4)?);
+/// let site = RecordSite { header: &header, offset: MANIFEST_HEADER_LEN as u64, previous: 0 };
+/// let mut bytes = Vec::new();
+/// let checksum = commit.encode(site, &mut bytes)?;
+/// let (found, len, found_checksum) = Commit::decode(&bytes, site)?;
+/// assert_eq!((found, found_checksum), (commit, checksum));
+/// assert_eq!(len as usize, bytes.len());
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Whether `changed` is the whole mapping instead of what differs from the record before.
@@ -496,6 +537,27 @@ pub enum ManifestEnd {
 }
 
 /// A manifest file, read whole.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{
+///     Commit, DbId, FIRST_EXTENT, MANIFEST_HEADER_LEN, Manifest, ManifestEnd, ManifestHeader, Mapping, RecordSite,
+/// };
+///
+/// let header = ManifestHeader { db: DbId([1; 16]), number: 1, predecessor: 0, salt: [7; 16] };
+/// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 100, checksum: 0 };
+/// let commit = Commit {
+///     base: true, sequence: 1, generation: 1, log_address: 4096,
+///     meta: b"meta".to_vec(), changed: vec![mapping], freed: Vec::new(),
+/// };
+/// let mut file = header.encode().to_vec();
+/// let site = RecordSite { header: &header, offset: MANIFEST_HEADER_LEN as u64, previous: 0 };
+/// commit.encode(site, &mut file)?;
+/// let manifest = Manifest::decode(&file).map_err(|(_offset, error)| error)?;
+/// assert_eq!((manifest.commits, manifest.end), (vec![commit], ManifestEnd::Clean));
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The file's header.

@@ -42,6 +42,17 @@ const _: () = assert!(RESERVED == RECORD + 4 && GENERATION == RESERVED + 4);
 const _: () = assert!(MARK_LEN == GENERATION + 8);
 
 /// A durable commit, as the data file remembers it.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, Mark};
+///
+/// let mark = Mark { db: DbId([1; 16]), sequence: 3, manifest: 1, record_checksum: 7, generation: 4 };
+/// assert_eq!(Mark::decode(&mark.encode())?, mark);
+/// assert!(Mark::decode(b"another file").is_err());
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The database that the data file belongs to.

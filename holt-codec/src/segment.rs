@@ -61,6 +61,19 @@ const _: () = assert!(FIRST_ADDRESS.is_multiple_of(SEGMENT_HEADER_LEN as u64));
 /// assert_eq!(SegmentHeader::decode(&header.encode())?, header);
 /// # Ok::<(), holt_codec::Error>(())
 /// ```
+///
+/// ```
+/// use holt_codec::{DbId, FIRST_ADDRESS, SEGMENT_HEADER_LEN, SegmentHeader};
+///
+/// let header = SegmentHeader {
+///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+/// };
+/// assert_eq!(SegmentHeader::decode(&header.encode())?, header);
+/// assert_eq!(header.end(), FIRST_ADDRESS + 4096);
+/// assert_eq!(header.file_offset(header.start), SEGMENT_HEADER_LEN as u64);
+/// assert!(header.flows_on(), "the log before it ends where it starts");
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The database that the segment belongs to.

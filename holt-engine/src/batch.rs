@@ -24,6 +24,39 @@ use crate::tree::Tree;
 /// - Whatever is wrong with an operation or a guard is told when it is added, and the batch is as
 ///   it was then.
 /// - A batch is one record of the log, of at most [`Batch::MAX_BYTES`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// let tree = db.create_tree("files")?;
+/// for key in ["draft", "new", "old/1", "old/2", "tmp/1"] {
+///     tree.put(key.as_bytes(), key.as_bytes())?;
+/// }
+/// let seen = tree.version(b"draft")?.expect("it is there");
+/// let applied = db.atomic(|batch| {
+///     batch.require_version(&tree, b"draft", seen)?;
+///     batch.require_present(&tree, b"new")?;
+///     batch.require_absent(&tree, b"final")?;
+///     batch.require_empty_prefix(&tree, b"archive/")?;
+///     assert!(batch.is_empty(), "guards are no operations");
+///     batch.rename(&tree, b"draft", b"final")?;
+///     batch.rename_replacing(&tree, b"new", b"final")?;
+///     batch.rename_prefix(&tree, b"old/", b"archive/")?;
+///     batch.rename_prefix_replacing(&tree, b"tmp/", b"archive/")?;
+///     batch.put(&tree, b"log", b"archived")?;
+///     batch.delete(&tree, b"missing")?;
+///     batch.delete_prefix(&tree, b"archive/")?;
+///     assert_eq!(batch.len(), 7);
+///     Ok(())
+/// })?;
+/// assert_eq!(applied.len(), 7);
+/// assert_eq!(tree.get(b"final")?.as_deref(), Some(&b"new"[..]));
+/// assert_eq!(tree.len()?, 2);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Batch<D: Disk = RealDisk> {
     lease: Arc<Lease<D>>,
     trees: Vec<Arc<Named>>,
@@ -264,6 +297,24 @@ impl<D: Disk> fmt::Debug for Batch<D> {
 }
 
 /// A batch that was applied.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// # let tree = db.default_tree();
+/// let applied = db.atomic(|batch| {
+///     batch.put(&tree, b"a", b"")?;
+///     batch.put(&tree, b"b", b"")
+/// })?;
+/// assert_eq!(applied.len(), 2);
+/// assert_eq!(applied.version(1), tree.version(b"b")?);
+/// assert_eq!(applied.version(2), None);
+/// assert!(db.atomic(|_| Ok(()))?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     first: Option<Version>,

@@ -12,6 +12,30 @@ use crate::replay;
 /// # Examples
 ///
 /// See [`Db::changes`](crate::Db::changes).
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::{Change, Effect};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// let tree = db.create_tree("files")?;
+/// let before = db.last_version()?;
+/// db.atomic(|batch| {
+///     batch.put(&tree, b"a", b"1")?;
+///     batch.delete(&tree, b"b")
+/// })?;
+/// db.sync()?;
+/// // A batch is one change of several operations.
+/// let change: Change = db.changes(Some(before)).open()?.next().transpose()?.expect("the batch");
+/// assert!(change.version() > before);
+/// let [put, delete] = change.operations() else { panic!("two operations") };
+/// assert_eq!((put.tree, put.version), (tree.id(), change.version()));
+/// assert_eq!(delete.effect, Effect::Delete { key: b"b".to_vec() });
+/// assert_eq!(change.into_operations().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     version: Version,

@@ -24,6 +24,20 @@ use crate::sync::lock;
 use crate::trace;
 
 /// What a checkpoint did.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// db.default_tree().put(b"key", b"value")?;
+/// let holt_engine::Checkpoint { log_address, images, bytes, .. } = db.checkpoint()?;
+/// assert!(images > 0 && bytes > 0);
+/// assert_eq!(db.stats()?.checkpoint_address, Some(log_address));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checkpoint {
@@ -36,6 +50,18 @@ pub struct Checkpoint {
 }
 
 /// What a compaction did. Sizes are bytes of the frame file.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// let holt_engine::Compaction { moved, bytes_before, bytes_after, .. } = db.compact()?;
+/// println!("{moved} images moved, {bytes_before} -> {bytes_after} bytes");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compaction {

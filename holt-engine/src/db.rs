@@ -358,6 +358,22 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// As [`atomic`](Self::atomic).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let tree = db.default_tree();
+    /// db.atomic_with(Durability::Sync, |batch| {
+    ///     batch.put(&tree, b"debit", b"10")?;
+    ///     batch.put(&tree, b"credit", b"10")
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn atomic_with(
         &self,
         durability: Durability,
@@ -511,6 +527,19 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// [`Error::Closed`], or the failure of the log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// for number in 0..1000_u32 {
+    ///     db.default_tree().put(&number.to_be_bytes(), b"")?;
+    /// }
+    /// db.sync()?; // all of them, at the price of one
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sync(&self) -> Result<(), Error> {
         self.lease.core().sync()
     }
@@ -525,6 +554,19 @@ impl<D: Disk> Db<D> {
     ///
     /// [`Error::Closed`], [`Error::ReadOnly`], or the failure of the disk. After an error the
     /// previous checkpoint counts and its log is still there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let db = holt_engine::Db::open(directory.path())?;
+    /// db.default_tree().put(b"key", b"value")?;
+    /// let made = db.checkpoint()?;
+    /// assert_eq!(made.log_address, db.stats()?.log_address, "opening has nothing to replay");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
         // Before the first image: to a child the parent's newest images may lie in free space.
         self.lease.check_process()?;
@@ -562,6 +604,17 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// db.default_tree().put(b"key", b"value")?;
+    /// assert_eq!(db.stats()?.keys, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> Result<Stats, Error> {
         stats::of(self.lease.core())
     }
@@ -573,6 +626,17 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// [`Error::Closed`]. What is found wrong is no error but part of the report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// db.default_tree().put(b"key", b"value")?;
+    /// assert!(db.verify()?.faults.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn verify(&self) -> Result<Report, Error> {
         verify::of(self.lease.core())
     }

@@ -25,6 +25,23 @@ use holt_art::Version;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// for (key, value) in [("a/1", "one"), ("b", "two")] {
+///     tree.put(key.as_bytes(), value.as_bytes())?;
+/// }
+/// let page = tree.scan().delimiter("/").page()?;
+/// let [group, record] = <[_; 2]>::try_from(page.entries).expect("two entries");
+/// assert_eq!((group.name(), group.value()), (&b"a/"[..], None));
+/// assert_eq!((record.name(), record.value()), (&b"b"[..], Some(&b"two"[..])));
+/// assert!(group.version().is_none() && record.version().is_some());
+/// assert_eq!(group.into_name(), b"a/");
+/// assert_eq!(record.into_record(), Some((b"b".to_vec(), b"two".to_vec())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry(holt_art::Entry);
 
@@ -79,6 +96,28 @@ impl From<holt_art::Entry> for Entry {
 }
 
 /// One entry of a listing, lent to a visitor: see [`Scan::visit`](crate::Scan::visit).
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use std::ops::ControlFlow;
+///
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// tree.put(b"a", b"one")?;
+/// tree.put(b"b", b"three")?;
+/// let mut longest = None;
+/// let stopped: Option<()> = tree.scan().visit(|entry| {
+///     if entry.value().is_some_and(|value| value.len() > 3) && entry.name() > &b"a"[..] {
+///         longest = Some(entry.to_entry());
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(stopped.is_none());
+/// assert_eq!(longest.and_then(|entry| entry.value().map(<[u8]>::len)), Some(5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntryRef<'a> {

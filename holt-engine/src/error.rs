@@ -269,6 +269,21 @@ fn version(address: u64) -> Version {
 }
 
 /// Who keeps a database from being opened.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::{Db, Error, Holder, Options};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// let writer = Db::open(directory.path())?;
+/// let refused = Options::new().read_only(true).open(directory.path());
+/// assert!(matches!(refused, Err(Error::Locked { holder: Holder::Writer })));
+/// # drop(writer);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holder {

@@ -23,6 +23,30 @@ use crate::tree::Tree;
 
 /// What to show of a database's changes, and from where on: what
 /// [`Db::changes`](crate::Db::changes) gives. [`open`](Self::open) makes the [`Feed`] of it.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::Durability;
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// let (files, other) = (db.create_tree("files")?, db.create_tree("other")?);
+/// let start = db.last_version()?;
+/// // What touches one tree, or a prefix of another, as soon as the operating system has it.
+/// let feed = db.changes(Some(start)).tree(&files).prefix(&other, "config/").durability(Durability::Os);
+/// let mut feed = feed.open()?;
+/// files.put(b"a", b"")?;
+/// other.put(b"cache/1", b"")?;
+/// other.put(b"config/port", b"80")?;
+/// db.sync()?;
+/// assert_eq!(feed.next().transpose()?.expect("a").operations()[0].tree, files.id());
+/// assert_eq!(feed.next().transpose()?.expect("the port").operations()[0].tree, other.id());
+/// assert!(feed.next().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "this says what a feed is to show; `open` makes the feed"]
 pub struct Changes<D: Disk = RealDisk> {
     lease: Arc<Lease<D>>,
@@ -150,6 +174,25 @@ impl<D: Disk> Feed<D> {
     /// - [`Error::Journal`]: the log cannot be read, or a failure has closed it and everything
     ///   that was written before has been shown.
     /// - [`Error::UnknownRecord`]: a later version has written the log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use std::time::Duration;
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let db = holt_engine::Db::open(directory.path())?;
+    /// let mut feed = db.changes(Some(db.last_version()?)).open()?;
+    /// assert!(feed.next_within(Duration::ZERO)?.is_none());
+    /// let put = db.default_tree().put_with(b"key", b"value", holt_engine::Durability::Os)?;
+    /// let change = feed.next_within(Duration::from_secs(60))?.expect("it is there");
+    /// assert_eq!(change.version(), put);
+    /// // Here a feed that is opened later goes on.
+    /// assert!(feed.position()? >= put);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Change>, Error> {
         // Beyond what a clock can say is for ever.
         let deadline = Instant::now().checked_add(timeout);

@@ -72,6 +72,23 @@ impl fmt::Display for Guard {
 }
 
 /// The guard that kept a batch from being applied, and what was there instead.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::{Db, Error, Guard};
+///
+/// # let db = Db::in_memory()?;
+/// # let tree = db.default_tree();
+/// let there = tree.put(b"key", b"value")?;
+/// let refused = db.atomic(|batch| batch.require_absent(&tree, b"key"));
+/// let Err(Error::GuardFailed(failed)) = refused else { panic!("the key is there") };
+/// assert_eq!((failed.tree.as_str(), &failed.key[..]), ("default", &b"key"[..]));
+/// assert_eq!((failed.guard, failed.found), (Guard::Absent, Some(there)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedGuard {

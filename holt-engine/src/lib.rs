@@ -140,6 +140,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/guide/modelling.md")]
     struct Modelling;
+    #[doc = include_str!("../../docs/guide/snapshots.md")]
+    struct Snapshots;
     #[doc = include_str!("../../docs/guide/durability.md")]
     struct Durability;
     #[doc = include_str!("../../docs/guide/tuning.md")]

@@ -130,6 +130,23 @@ impl Options {
 
     /// Opens for reading alone: no file is changed, other readers may share the database, and it is
     /// never created, so [`Create::New`] does not go with it. Off by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::{Db, Error, Options};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("db");
+    /// Db::open(&path)?.default_tree().put(b"key", b"value")?;
+    /// let reader = Options::new().read_only(true).open(&path)?;
+    /// let another = Options::new().read_only(true).open(&path)?;
+    /// assert!(another.default_tree().contains(b"key")?);
+    /// assert!(matches!(reader.default_tree().put(b"key", b""), Err(Error::ReadOnly)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_only(&mut self, read_only: bool) -> &mut Options {
         self.read_only = read_only;
         self
@@ -165,6 +182,25 @@ impl Options {
 
     /// Bytes of one segment of the log, all of which are reserved on the disk at once. By default
     /// 64 MiB; from 4 KiB to 64 GiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use std::time::Duration;
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// // Little memory, little disk, and no more than 2 ms to lose to a kill.
+    /// let db = holt_engine::Options::new()
+    ///     .memory_bytes(16 << 20)
+    ///     .buffer_bytes(0)
+    ///     .segment_bytes(1 << 20)
+    ///     .buffer_window(Duration::from_millis(2))
+    ///     .checkpoint_idle(Duration::from_secs(1))
+    ///     .open(directory.path())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn segment_bytes(&mut self, bytes: u64) -> &mut Options {
         self.segment_bytes = bytes;
         self
@@ -196,6 +232,20 @@ impl Options {
     /// Bytes of log, beyond those that [stay anyway](Self::keep_log_bytes), that a
     /// [`Feed`](crate::Feed) may keep on disk by lagging behind. One that lags further behind gets
     /// [`Error::ChangesGone`]. By default 1 GiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let db = holt_engine::Options::new()
+    ///     .keep_log_bytes(64 << 20) // for feeds that are closed for a while
+    ///     .feed_bytes(256 << 20) // for feeds that are slow
+    ///     .open(directory.path())?;
+    /// # db.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn feed_bytes(&mut self, bytes: u64) -> &mut Options {
         self.feed_bytes = bytes;
         self
@@ -301,6 +351,24 @@ impl Options {
     /// # Errors
     ///
     /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use std::sync::Arc;
+    /// use holt_engine::{Durability, Options, disk::{CrashPattern, SimDisk}};
+    ///
+    /// let disk = SimDisk::new(1);
+    /// let db = Options::new().open_on(Arc::new(disk.clone()))?;
+    /// db.default_tree().put_with(b"key", b"value", Durability::Sync)?;
+    /// // What a power cut leaves at this moment.
+    /// let later = disk.crash(1, CrashPattern::LoseAll);
+    /// let db = Options::new().open_on(Arc::new(later))?;
+    /// assert!(db.default_tree().contains(b"key")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_on<D: Disk>(&self, disk: Arc<D>) -> Result<Db<D>, Error> {
         self.check()?;
         open::open(disk, self)

@@ -40,6 +40,17 @@ impl Outcome {
     }
 
     /// Whether the write was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// assert!(tree.put_if_absent(b"key", b"first")?.is_done());
+    /// assert!(!tree.put_if_absent(b"key", b"second")?.is_done());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_done(self) -> bool {
         self.done().is_some()
@@ -92,6 +103,21 @@ pub enum Moved {
 }
 
 /// What became of a value that was to be updated.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::Updated;
+///
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// let one = tree.update(b"list", |_| Some(b"one".to_vec()))?;
+/// assert!(matches!(one, Updated::Put(_)));
+/// assert_eq!(tree.update(b"list", |_| None)?, Updated::Deleted);
+/// assert_eq!(tree.update(b"list", |_| None)?, Updated::Unchanged);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Updated {
     /// The key has the new value. Its version.

@@ -126,6 +126,16 @@ impl KeyPath {
     }
 
     /// The key, without copying it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// let key = holt_engine::KeyPath::new().join("a").join("b/c").into_bytes();
+    /// assert_eq!(key, b"a/b%2Fc");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.key
@@ -231,6 +241,17 @@ impl fmt::Debug for KeyPath {
 }
 
 /// The segments of a [`KeyPath`], in order.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// let path = holt_engine::KeyPath::new().join("a").join("b/c");
+/// let segments: Vec<_> = path.segments().collect();
+/// assert_eq!(segments, [&b"a"[..], b"b/c"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segments<'a> {
     rest: Option<&'a [u8]>,

@@ -11,6 +11,19 @@ use crate::outcome::Moved;
 use crate::tree::Tree;
 
 /// What is below a prefix: see [`Tree::usage`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// tree.put(b"a/1", b"one")?;
+/// tree.put(b"a/2", b"three")?;
+/// let holt_engine::Usage { keys, bytes, .. } = tree.usage(b"a/")?;
+/// assert_eq!((keys, bytes), (2, 3 + 3 + 3 + 5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Usage {
@@ -64,6 +77,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`rename_prefix`](Self::rename_prefix).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"old/1", b"")?;
+    /// let _ = tree.rename_prefix_with(b"old/", b"new/", Durability::Sync)?;
+    /// assert!(tree.contains(b"new/1")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rename_prefix_with(
         &self,
         from: &[u8],
@@ -102,6 +129,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`rename_prefix`](Self::rename_prefix).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"old/1", b"")?;
+    /// let _ = tree.rename_prefix_replacing_with(b"old/", b"new/", Durability::Sync)?;
+    /// assert!(tree.contains(b"new/1")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rename_prefix_replacing_with(
         &self,
         from: &[u8],
@@ -170,6 +211,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"tmp/1", b"")?;
+    /// assert!(tree.delete_prefix_with(b"tmp/", Durability::Sync)?);
+    /// assert!(!tree.delete_prefix_with(b"tmp/", Durability::Sync)?, "nothing was left");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delete_prefix_with(&self, prefix: &[u8], durability: Durability) -> Result<bool, Error> {
         check_key(prefix)?;
         let (core, named) = (self.core(), self.named());

@@ -26,6 +26,16 @@ impl<D: Disk> Tree<D> {
     /// # Examples
     ///
     /// See [`Outcome`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// assert!(tree.put_if_absent(b"key", b"mine")?.is_done());
+    /// assert!(!tree.put_if_absent(b"key", b"theirs")?.is_done());
+    /// assert_eq!(tree.get(b"key")?.as_deref(), Some(&b"mine"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn put_if_absent(&self, key: &[u8], value: &[u8]) -> Result<Outcome, Error> {
         self.put_if_absent_with(key, value, self.core().durability)
     }
@@ -35,6 +45,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// // Nobody hears that he has the lock before that is on stable storage.
+    /// let mine = tree.put_if_absent_with(b"lock", b"me", Durability::Sync)?;
+    /// assert!(mine.is_done());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn put_if_absent_with(
         &self,
         key: &[u8],
@@ -78,6 +102,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// let seen = tree.put(b"key", b"one")?;
+    /// let put = tree.compare_and_put_with(b"key", Some(seen), b"two", Durability::Sync)?;
+    /// assert!(put.is_done());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn compare_and_put_with(
         &self,
         key: &[u8],
@@ -118,6 +156,19 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// let seen = tree.put(b"key", b"one")?;
+    /// assert!(tree.compare_and_delete_with(b"key", seen, Durability::Sync)?.is_done());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn compare_and_delete_with(
         &self,
         key: &[u8],
@@ -166,6 +217,21 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// let append = |old: Option<&[u8]>| Some([old.unwrap_or_default(), b"x"].concat());
+    /// tree.update_with(b"key", Durability::Sync, append)?;
+    /// tree.update_with(b"key", Durability::Sync, append)?;
+    /// assert_eq!(tree.get(b"key")?.as_deref(), Some(&b"xx"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn update_with(
         &self,
         key: &[u8],
@@ -234,6 +300,19 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put_all_if_absent`](Self::put_all_if_absent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// let answers = tree.put_all_if_absent_with(&[("a", "1"), ("b", "2")], Durability::Sync)?;
+    /// assert!(answers.iter().all(|answer| answer.is_done()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn put_all_if_absent_with<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         records: &[(K, V)],
@@ -339,6 +418,20 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"a", b"")?;
+    /// let renamed = tree.rename_with(b"a", b"b", Durability::Sync)?;
+    /// assert!(matches!(renamed, holt_engine::Renamed::Done(_)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rename_with(
         &self,
         from: &[u8],
@@ -375,6 +468,21 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"a", b"new")?;
+    /// tree.put(b"b", b"old")?;
+    /// let _ = tree.rename_replacing_with(b"a", b"b", Durability::Sync)?;
+    /// assert_eq!(tree.get(b"b")?.as_deref(), Some(&b"new"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rename_replacing_with(
         &self,
         from: &[u8],

@@ -145,6 +145,21 @@ impl<D: Disk> Scan<D> {
     }
 
     /// From the last name to the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// for key in ["a", "b", "c"] {
+    ///     tree.put(key.as_bytes(), b"a long value")?;
+    /// }
+    /// let newest = tree.scan().reverse().keys_only().limit(1).page()?;
+    /// assert_eq!(newest.entries[0].name(), b"c");
+    /// assert_eq!(newest.entries[0].value(), Some(&b""[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reverse(mut self) -> Scan<D> {
         self.scan = self.scan.reverse(true);
         self
@@ -282,6 +297,21 @@ impl<D: Disk> Scan<D> {
 }
 
 /// A part of a listing, from [`Scan::page`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// for key in ["a", "b", "c"] {
+///     tree.put(key.as_bytes(), b"")?;
+/// }
+/// let holt_engine::Page { entries, truncated, next, .. } = tree.scan().limit(2).page()?;
+/// assert!(entries.len() == 2 && truncated);
+/// assert_eq!(next.as_deref(), Some(&b"b"[..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
@@ -328,6 +358,20 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 /// It owns what it needs and keeps the database open, and the snapshot, if it is of one. Each entry
 /// of a live tree is as it was at some moment since the iteration began; writes that happen
 /// meanwhile may be seen or not. After an error it ends.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let tree = holt_engine::Db::in_memory()?.default_tree();
+/// tree.put(b"a", b"")?;
+/// let mut entries: holt_engine::Entries = tree.scan().into_iter();
+/// drop(tree); // the iterator keeps the database open
+/// assert_eq!(entries.next().transpose()?.map(|entry| entry.into_name()), Some(b"a".to_vec()));
+/// assert!(entries.next().is_none());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Entries<D: Disk = RealDisk> {
     // Before `source`, as that asks for.
     state: State<D>,

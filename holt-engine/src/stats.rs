@@ -12,6 +12,19 @@ use crate::log::Log;
 /// What a database holds and takes at a moment.
 ///
 /// The numbers are read one after the other: they fit together exactly only while nobody writes.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// let db = holt_engine::Db::in_memory()?;
+/// db.default_tree().put(b"key", b"value")?;
+/// let stats = db.stats()?;
+/// assert_eq!((stats.trees, stats.keys), (1, 1));
+/// assert!(stats.memory_bytes > 0 && stats.log_failure.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -53,6 +66,20 @@ pub struct Stats {
 }
 
 /// What [feeds](crate::Feed) read and hold.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// let feed = db.changes(None).open()?;
+/// let feeds: holt_engine::FeedStats = db.stats()?.feeds;
+/// assert_eq!((feeds.open, feeds.cut_off), (1, 0));
+/// # drop(feed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeedStats {
@@ -66,6 +93,21 @@ pub struct FeedStats {
 }
 
 /// What became of checkpoints since the database was opened, asked for or automatic.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let db = holt_engine::Db::open(directory.path())?;
+/// db.default_tree().put(b"key", b"value")?;
+/// db.checkpoint()?;
+/// let holt_engine::CheckpointStats { made, failures, longest_pause, .. } = db.stats()?.checkpoints;
+/// assert_eq!((made, failures), (1, 0));
+/// println!("writers were kept out for {longest_pause:?} at most");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointStats {

@@ -23,6 +23,30 @@ use crate::sync::Arc;
 ///
 /// A `Tree` is a handle: cheap to clone, usable by many threads at once, and it keeps the database
 /// open. Reads take no lock and see each write whole or not at all.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// let tree = db.create_tree("colours")?;
+/// let first = tree.put(b"sky", b"grey")?;
+/// let second = tree.put(b"sky", b"blue")?;
+/// assert!(second > first);
+/// assert_eq!(tree.get_with_version(b"sky")?, Some((b"blue".to_vec(), second)));
+/// assert_eq!(tree.version(b"sky")?, Some(second));
+/// assert!(tree.is_prefix_empty(b"sea")?);
+///
+/// // A handle can be given to every thread.
+/// let other = tree.clone();
+/// std::thread::spawn(move || other.put(b"sea", b"green")).join().expect("no panic")?;
+/// for entry in tree.scan() {
+///     println!("{}", String::from_utf8_lossy(entry?.name())); // sea, sky
+/// }
+/// assert!(tree.delete(b"sky")? && !tree.delete(b"sky")?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Tree<D: Disk = RealDisk> {
     lease: Arc<Lease<D>>,
     named: Arc<Named>,
@@ -65,6 +89,18 @@ impl<D: Disk> Tree<D> {
 
     /// The tree's id, which it has for as long as it is there, whatever its name, and no other tree
     /// ever has. It is what an [`Operation`](crate::Operation) names the tree by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let tree = db.create_tree("a")?;
+    /// db.rename_tree("a", "b")?;
+    /// assert_eq!(db.tree_name(tree.id())?.as_deref(), Some("b"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.named.id
@@ -359,6 +395,19 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"cache", b"can be made again")?;
+    /// tree.put_with(b"order", b"paid", Durability::Sync)?; // and so is what came before
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn put_with(
         &self,
         key: &[u8],
@@ -421,6 +470,19 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     ///
     /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// use holt_engine::Durability;
+    ///
+    /// # let tree = holt_engine::Db::in_memory()?.default_tree();
+    /// tree.put(b"key", b"")?;
+    /// assert!(tree.delete_with(b"key", Durability::Sync)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delete_with(&self, key: &[u8], durability: Durability) -> Result<bool, Error> {
         check_key(key)?;
         let removed = self.remove_if(key, Condition::Always, durability)?;

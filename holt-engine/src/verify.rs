@@ -22,6 +22,22 @@ use crate::options::{Create, Options};
 use crate::sync::{Arc, lock};
 
 /// Something that must not be.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path();
+/// # holt_engine::Db::open(path)?.default_tree().put(b"key", b"value")?;
+/// std::fs::write(path.join("LOG.mark"), vec![b'x'; 8192]).unwrap();
+/// for fault in holt_engine::verify(path)?.faults {
+///     assert!(matches!(fault, holt_engine::Fault::Opening(_)));
+///     println!("{fault}"); // names the file and what is wrong with it
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -40,6 +56,20 @@ pub enum Fault {
 }
 
 /// What a verification found.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path();
+/// # holt_engine::Db::open(path)?.default_tree().put(b"key", b"value")?;
+/// let report: holt_engine::Report = holt_engine::verify(path)?;
+/// assert!(report.faults.is_empty());
+/// println!("{} things are left behind", report.residue.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -108,6 +138,22 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 /// # Errors
 ///
 /// As [`verify`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use std::sync::Arc;
+/// use holt_engine::{Options, disk::SimDisk, verify_on};
+///
+/// let disk = SimDisk::new(1);
+/// let db = Options::new().open_on(Arc::new(disk.clone()))?;
+/// db.default_tree().put(b"key", b"value")?;
+/// db.close()?;
+/// assert!(verify_on(Arc::new(disk))?.faults.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify_on<D: Disk>(disk: Arc<D>) -> Result<Report, Error> {
     let options = reading();
     let mut report = Report::default();

@@ -173,6 +173,24 @@ pub enum Error {
 }
 
 /// What is wrong at the place that an [`Error::Damaged`] names.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_journal::disk::{Access, SimDisk};
+/// use holt_journal::store::Store;
+/// use holt_journal::{Damage, Error};
+///
+/// let disk = Arc::new(SimDisk::new(1));
+/// drop(Store::create(Arc::clone(&disk), 4096)?);
+/// for byte in [0, 4096] {
+///     disk.flip("DATA", byte, 0);
+/// }
+/// let refused = Store::open(disk, Access::Read).map(drop);
+/// assert!(matches!(refused, Err(Error::Damaged { offset: 0, what: Damage::NoMark(_), .. })), "{refused:?}");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Damage {

@@ -55,6 +55,17 @@ impl Consumer {
     }
 
     /// Address below which everything was drained.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (ring, mut consumer) = holt_wal_ring::Ring::new(64, 0)?;
+    /// ring.acquire(8)?.reserve().publish();
+    /// assert_eq!(consumer.drained(), 0);
+    /// consumer.drain(|_piece| Ok::<(), std::convert::Infallible>(())).unwrap();
+    /// assert_eq!(consumer.drained(), 8);
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     pub fn drained(&self) -> u64 {
         self.drained
     }

@@ -10,6 +10,21 @@ use crate::sync::Ordering;
 ///
 /// Getting one is the only step of an append that may park or fail; everything after it is infallible. Dropping it
 /// returns the space. (Forgetting it, as with [`mem::forget`], loses the space until the ring is reset; nothing worse.)
+///
+/// # Examples
+///
+/// ```
+/// use holt_wal_ring::{Permit, Ring};
+///
+/// let (ring, _consumer) = Ring::new(64, 0)?;
+/// let permit: Permit = ring.acquire(12)?;
+/// assert_eq!(permit.len(), 16);
+/// // Nothing is sure yet: what is to be recorded may still be refused, and the permit dropped.
+/// let record = permit.reserve();
+/// assert_eq!(record.address(), 0);
+/// record.publish();
+/// # Ok::<(), holt_wal_ring::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit that is dropped returns its space"]
 pub struct Permit<'a> {

@@ -63,6 +63,19 @@ impl<'a> Reservation<'a> {
     }
 
     /// Address behind the range's last byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::BufMut;
+    ///
+    /// let (ring, _consumer) = holt_wal_ring::Ring::new(64, 0)?;
+    /// let mut record = ring.acquire(12)?.reserve();
+    /// record.put_slice(b"bytes");
+    /// assert_eq!((record.address(), record.written(), record.end()), (0, 5, 16));
+    /// record.publish();
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     #[inline]
     pub fn end(&self) -> u64 {
         self.address + self.len as u64

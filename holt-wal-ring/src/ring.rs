@@ -183,6 +183,21 @@ impl Ring {
     ///
     /// A log raises it as it secures room on disk. Raising it wakes the producers that then have space. Lowering it
     /// concerns permits granted later only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_wal_ring::{Error, Ring};
+    ///
+    /// let (ring, _consumer) = Ring::new(64, 0)?;
+    /// ring.set_limit(16);
+    /// let first = ring.try_acquire(16)?;
+    /// assert_eq!((ring.limit(), ring.granted()), (16, 16));
+    /// assert_eq!(ring.try_acquire(8).unwrap_err(), Error::Full);
+    /// ring.set_limit(24);
+    /// drop((ring.try_acquire(8)?, first));
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     pub fn set_limit(&self, address: u64) {
         self.space.set_limit(address);
         self.notify_space();
@@ -223,6 +238,22 @@ impl Ring {
     ///
     /// Every parked and every later acquire fails with [`Error::Closed`]. Permits and reservations already given may still be
     /// used, and the consumer drains what they publish: nothing more comes when it [is finished](Consumer::is_finished).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_wal_ring::{Error, Ring};
+    ///
+    /// let (ring, mut consumer) = Ring::new(64, 0)?;
+    /// ring.acquire(8)?.reserve().publish();
+    /// ring.close();
+    /// assert!(ring.is_closed());
+    /// assert_eq!(ring.acquire(8).unwrap_err(), Error::Closed);
+    /// assert_eq!((ring.committed(), consumer.drained()), (8, 0));
+    /// consumer.drain(|_piece| Ok::<(), std::convert::Infallible>(())).unwrap();
+    /// assert!(consumer.is_finished());
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     pub fn close(&self) {
         self.space.close();
         self.notify_closed();

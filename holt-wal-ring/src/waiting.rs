@@ -92,6 +92,21 @@ impl Ring {
     /// This is the wait of a background drainer that lets records gather: it names an address some way ahead and a time, and is
     /// called earlier when somebody needs the space. `u64::MAX` as address waits for pressure and time alone. Otherwise as
     /// [`wait_committed`](Ring::wait_committed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use holt_wal_ring::{Ring, Waited};
+    ///
+    /// let (ring, _consumer) = Ring::new(64, 0)?;
+    /// ring.acquire(8)?.reserve().publish();
+    /// assert_eq!(ring.wait_drainable(8, None, || false), Waited::Committed);
+    /// // Nobody is short of space, so this lets records gather for the time.
+    /// let waited = ring.wait_drainable(u64::MAX, Some(Duration::from_millis(1)), || false);
+    /// assert_eq!(waited, Waited::TimedOut);
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     pub fn wait_drainable(
         &self,
         address: u64,
@@ -105,6 +120,15 @@ impl Ring {
     ///
     /// The consumer is not missed if it does not wait yet: its next [`wait_published`](crate::Consumer::wait_published) returns at once.
     /// Producers waiting for space go on waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (ring, mut consumer) = holt_wal_ring::Ring::new(64, 0)?;
+    /// ring.wake();
+    /// assert!(!consumer.wait_published(None), "it was woken, and nothing is published");
+    /// # Ok::<(), holt_wal_ring::Error>(())
+    /// ```
     pub fn wake(&self) {
         let mut queues = sync::lock(&self.queues);
         // Release: whoever sees the new number sees what the waker did before (`Ring::wakes`).

@@ -4,7 +4,8 @@
 //!
 //! - A struct, an enum, a trait, a function or a macro is *shown* when an example stands on its page, or
 //!   an example of its crate names it.
-//! - A method is shown when an example on its page, or on the crate's first page, calls it.
+//! - A method is shown when an example on its page, or on the crate's first page, calls it, or when what is
+//!   said of it has a heading for examples, below which another item's may be named.
 //! - Constants, type aliases, fields, variants and what a type has from other crates' traits need none.
 //!
 //! Examples are run by `cargo test`; here they are only found.
@@ -26,6 +27,8 @@ const EXAMPLE: &str = "<pre class=\"rust rust-example-rendered\"><code>";
 const METHODS: [&str; 2] = ["<section id=\"method.", "<section id=\"tymethod."];
 /// What follows the name of such a method.
 const OWN: &str = "\" class=\"method\">";
+/// What a heading for examples begins with.
+const HEADING: &str = "id=\"examples";
 /// Where an item's own part of its page ends.
 const ENDS: [&str; 2] = ["id=\"trait-implementations\"", "id=\"implementors\""];
 
@@ -106,9 +109,10 @@ fn check(pages: &BTreeMap<String, String>) -> Report {
         if own.is_empty() && !words(&all).any(|(word, _)| word == name) {
             report.missing.push(item.to_owned());
         }
-        for method in methods(page) {
+        for (method, said) in methods(page) {
             report.seen += 1;
-            if ![own, first].iter().any(|text| calls(text, method)) {
+            let headed = said.contains(HEADING);
+            if !headed && ![own, first].iter().any(|text| calls(text, method)) {
                 report.missing.push(format!("{item}::{method}"));
             }
         }
@@ -134,18 +138,18 @@ fn examples(page: &str) -> String {
     text
 }
 
-/// The names of an item's own methods.
-fn methods(page: &str) -> Vec<&str> {
+/// The names of an item's own methods, each with what is said of it.
+fn methods(page: &str) -> Vec<(&str, &str)> {
     let ends = ENDS.iter().filter_map(|end| page.find(end));
     let own = &page[..ends.min().unwrap_or(page.len())];
     let mut found = Vec::new();
     for mark in METHODS {
         for part in own.split(mark).skip(1) {
-            let Some((id, _)) = part.split_once(OWN).filter(|(id, _)| !id.contains('"')) else {
-                continue;
-            };
+            let parts = part.split_once(OWN).filter(|(id, _)| !id.contains('"'));
+            let Some((id, said)) = parts else { continue };
+            let said = said.split("<section id=").next().unwrap_or(said);
             // Of several methods of one name, all but the first have a number behind it.
-            found.push(id.split('-').next().unwrap_or(id));
+            found.push((id.split('-').next().unwrap_or(id), said));
         }
     }
     found
@@ -194,6 +198,12 @@ mod tests {
             ("index.html", format!("{EXAMPLE}Db::<span>open</span>(path)</code></pre>")),
             ("struct.Db.html", page(&["open", "close", "sync"], "db.close();")),
             ("inner/enum.Kind.html", page(&["name-1"], "map(Kind::name)")),
+            (
+                "struct.See.html",
+                format!(
+                    "<section id=\"method.x\" class=\"method\"></section>{HEADING}-2\">{EXAMPLE}"
+                ),
+            ),
             ("struct.Lost.html", "no example".to_owned()),
             ("struct.Named.html", "no example".to_owned()),
             ("fn.go.html", format!("{EXAMPLE}go(Named)</code></pre>")),
@@ -203,7 +213,7 @@ mod tests {
         let pages = pages.map(|(path, page)| (path.to_owned(), page)).into();
         let report = check(&pages);
         assert_eq!(report.missing, ["struct.Db::sync", "struct.Lost"]);
-        assert_eq!(report.seen, 9);
+        assert_eq!(report.seen, 11);
     }
 
     #[test]

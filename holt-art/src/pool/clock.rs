@@ -278,6 +278,19 @@ impl Pool {
     /// # Errors
     ///
     /// The error itself, if it is another one; otherwise as [`Pool::fetch`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Error, Pool, PoolOptions};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let tree = pool.mutate(|pass| pool.create_tree(pass))?;
+    /// pool.fetch(tree.root())?; // in memory already
+    /// // An error that says that a frame is absent is gone when this returns; others are not.
+    /// let other = Error::EmptyPrefix;
+    /// assert!(matches!(pool.resolve(other), Err(Error::EmptyPrefix)));
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn resolve(&self, error: Error) -> Result<(), Error> {
         match error {
             Error::Absent { frame } => self.fetch(FrameId(frame)),
@@ -327,6 +340,16 @@ impl Pool {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Pool, PoolOptions, Version};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let tree = pool.mutate_alone(|closed| pool.create_tree(closed.pass()))?;
+    /// assert!(tree.is_empty());
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn mutate_alone<T>(
         &self,
         mut mutation: impl FnMut(&Closed<'_>) -> Result<T, Error>,
@@ -341,6 +364,30 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Image`] when the number is in use or out of range, or the pool has no source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use holt_art::{FrameId, FrameSource, Pool, PoolOptions, SourceError};
+    ///
+    /// /// Has nothing.
+    /// #[derive(Debug)]
+    /// struct Nothing;
+    ///
+    /// impl FrameSource for Nothing {
+    ///     fn read(&self, _object: u64, _out: &mut Vec<u8>) -> Result<(), SourceError> {
+    ///         Err("no such image".into())
+    ///     }
+    /// }
+    ///
+    /// let pool = Pool::with_source(PoolOptions::default(), Arc::new(Nothing))?;
+    /// pool.declare(7)?;
+    /// assert_eq!(pool.stats().absent, 1);
+    /// // It is read when it is needed, and not before.
+    /// assert!(pool.fetch(FrameId::new(7)).is_err());
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn declare(&self, object: u64) -> Result<(), Error> {
         let damaged = |what: &str| Error::Image { object, what: what.into() };
         let number = u32::try_from(object).map_err(|_| damaged("it is no frame"))?;

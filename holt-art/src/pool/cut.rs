@@ -17,6 +17,37 @@ use crate::sync::{Ordering, lock};
 /// Taking one costs the same whatever the pool holds. Writers go on meanwhile: the first
 /// that touches a frame of the cut leaves an image behind. Dropping a cut without
 /// [`commit`](Cut::commit) gives everything back: the next cut has it again.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Condition, Pool, PoolOptions, Version};
+///
+/// let pool = Pool::new(PoolOptions::default())?;
+/// let tree = pool.create_tree(&pool.enter())?;
+/// let version = || Version::new(1).unwrap();
+/// tree.put(&pool.enter(), b"k", b"v", Condition::Always, version)?;
+///
+/// // What a checkpoint writes: every object that has changed since the last one.
+/// let cut = pool.cut(&pool.close_gate())?;
+/// let mut images = Vec::new();
+/// for object in cut.dirty() {
+///     let mut image = Vec::new();
+///     cut.image(object, &mut image)?;
+///     images.push((object, image));
+/// }
+/// assert_eq!(cut.freed(), []);
+/// cut.commit();
+///
+/// // What opening does with it.
+/// let later = Pool::new(PoolOptions::default())?;
+/// for (object, image) in &images {
+///     later.load(*object, image)?;
+/// }
+/// let tree = later.open_tree(tree.root())?;
+/// assert_eq!(tree.get(b"k", |value, _| value.to_vec())?, Some(b"v".to_vec()));
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Cut {
     pool: Arc<Pool>,

@@ -150,6 +150,19 @@ pub struct Closed<'a> {
 
 impl<'a> Closed<'a> {
     /// The pass to hand to operations that run under the closed gate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Pool, PoolOptions, Version};
+    ///
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let tree = pool.create_tree(&pool.enter())?;
+    /// let version = || Version::new(1).unwrap();
+    /// let closed = pool.close_gate();
+    /// tree.put(closed.pass(), b"k", b"v", Condition::Always, version)?;
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn pass(&self) -> &Pass<'a> {
         &self.pass
     }

@@ -117,12 +117,52 @@ impl Default for PoolOptions {
 
 impl PoolOptions {
     /// Options with the two sizes in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, PoolOptions};
+    /// let map = Art::with_options(PoolOptions::with_bytes(16 << 20, 1 << 20))?;
+    /// map.put(b"k", b"v")?;
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn with_bytes(frame_bytes: u64, blob_bytes: u64) -> Self {
         Self { frame_bytes, blob_bytes, ..Self::default() }
     }
 }
 
 /// See the module's documentation. Shared by all trees made from it.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Closed, Condition, FrameId, Moving, Pass, Pool, PoolOptions, PoolStats, Version};
+///
+/// let pool = Pool::new(PoolOptions::default())?;
+/// let tree = pool.create_tree(&pool.enter())?;
+/// let version = || Version::new(1).unwrap();
+/// // Any number of mutations at a time, each inside the gate.
+/// let pass: Pass = pool.enter();
+/// tree.put(&pass, b"k", b"v", Condition::Always, version)?;
+/// drop(pass);
+/// let stats: PoolStats = pool.stats();
+/// assert!(stats.frames == 1 && stats.fill() > 0.0);
+///
+/// // Or one that is alone.
+/// let closed: Closed = pool.close_gate();
+/// let moving: Moving = pool.start_move(&closed);
+/// tree.put(closed.pass(), b"k", b"w", Condition::Always, version)?;
+/// drop(moving);
+/// let root: FrameId = tree.root();
+/// assert_eq!(pool.verify(&closed, &[root]), []);
+/// let snapshot = pool.snapshot(&closed);
+/// pool.free_tree(&closed, root)?;
+/// drop(closed);
+/// assert!(pool.open_tree(root).is_err());
+/// assert_eq!(snapshot.tree(root)?.len(), 1);
+/// assert!(pool.cut(&pool.close_gate()).is_ok());
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     frames: Arena<FRAME_WORDS>,
@@ -289,6 +329,10 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Image`] when the image breaks an invariant; [`Error::PoolFull`].
+    ///
+    /// # Examples
+    ///
+    /// See [`Cut`].
     pub fn load(&self, object: u64, image: &[u8]) -> Result<(), Error> {
         if let Some(number) = object.checked_sub(BLOB_OBJECT) {
             let number = u32::try_from(number)

@@ -95,6 +95,16 @@ impl Pool {
 
 impl Snapshot {
     /// The pool of which this is a snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Pool, PoolOptions};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let snapshot = pool.snapshot(&pool.close_gate());
+    /// assert!(std::sync::Arc::ptr_eq(snapshot.pool(), &pool));
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn pool(&self) -> &Arc<Pool> {
         &self.0.pool
     }

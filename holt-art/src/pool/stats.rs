@@ -38,6 +38,15 @@ pub struct PoolStats {
 
 impl PoolStats {
     /// Words in use as a share of the frames' size, 0…1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = holt_art::Art::new()?;
+    /// map.put(b"k", b"v")?;
+    /// assert!((0.0..=1.0).contains(&map.tree().pool().stats().fill()));
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn fill(&self) -> f64 {
         if self.frames == 0 {
             return 0.0;

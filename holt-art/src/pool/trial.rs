@@ -177,6 +177,24 @@ impl<'a> Trial<'a> {
     }
 
     /// Ends the trial: what was done stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Outlook, Pool, PoolOptions, Version};
+    ///
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let tree = pool.create_tree(&pool.enter())?;
+    /// let version = || Version::new(1).unwrap();
+    /// let closed = pool.close_gate();
+    /// let trial = pool.trial(&closed, Outlook { mutations: 1, bytes: 2, revocable: true });
+    /// tree.put(closed.pass(), b"a", b"1", Condition::Always, version)?;
+    /// assert!(tree.get_inside(trial.moving(), b"a", |_, _| ())?.is_some());
+    /// trial.keep();
+    /// drop(closed);
+    /// assert_eq!(tree.len(), 1);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn keep(mut self) {
         let Some(trial) = self.end() else { return };
         for number in trial.freed {

@@ -33,6 +33,25 @@ const ATTEMPTS: u32 = 32;
 /// its first batch keeps nothing.
 ///
 /// [`Pool::start_move`]: crate::Pool::start_move
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use holt_art::{Art, Cursor, Scan};
+///
+/// let map = Art::new()?;
+/// for key in [b"a", b"b", b"c"] {
+///     map.put(key, b"value")?;
+/// }
+/// // An iterator that owns what it gives, or lends it, or hands it to a visitor.
+/// let mut cursor: Cursor = map.scan(Scan::all());
+/// assert_eq!(cursor.next().transpose()?.unwrap().name(), b"a");
+/// assert!(cursor.next_ref()?.is_some());
+/// let last = cursor.visit(|entry| ControlFlow::Break(entry.to_owned().into_name()))?;
+/// assert_eq!(last, ControlFlow::Break(b"c".to_vec()));
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Cursor {
     source: Source,

@@ -9,6 +9,21 @@ use std::fmt;
 use super::outcome::Version;
 
 /// One line of a list, borrowed from the cursor or from an [`Entry`].
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Art, Scan};
+///
+/// let map = Art::new()?;
+/// map.put(b"a", b"one")?;
+/// let mut cursor = map.scan(Scan::all());
+/// let line = cursor.next_ref()?.expect("there is one");
+/// assert_eq!((line.name(), line.value()), (&b"a"[..], Some(&b"one"[..])));
+/// assert!(line.version().is_some());
+/// assert_eq!(line.to_owned().name(), b"a");
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EntryRef<'a> {
     /// A record.
@@ -132,6 +147,19 @@ pub struct Entry {
 
 impl Entry {
     /// A record.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Entry, Version};
+    ///
+    /// let version = Version::new(7).unwrap();
+    /// let (record, group) = (Entry::record(b"k", b"value", version), Entry::group(b"a/"));
+    /// assert_eq!((record.value(), record.version()), (Some(&b"value"[..]), Some(version)));
+    /// assert_eq!((group.value(), group.version()), (None, None));
+    /// assert_eq!(record.clone().into_name(), b"k");
+    /// assert_eq!(record.into_record(), Some((b"k".to_vec(), b"value".to_vec())));
+    /// ```
     pub fn record(key: &[u8], value: &[u8], version: Version) -> Self {
         EntryRef::Key { key, value, version }.to_owned()
     }

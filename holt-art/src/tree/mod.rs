@@ -72,6 +72,46 @@ impl Tree {
     }
 
     /// The root frame, by which [`Pool::open_tree`] finds the tree again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Existing, Pool, PoolOptions, Removed, Renamed, Scan, Version};
+    ///
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let (tree, trash) = (pool.create_tree(&pool.enter())?, pool.create_tree(&pool.enter())?);
+    /// assert!(tree.is_empty());
+    /// // Whoever has the tree gives the versions, which have to grow.
+    /// let mut number = 0;
+    /// let mut next = || { number += 1; Version::new(number).unwrap() };
+    /// for key in [b"a/1", b"a/2", b"b/1"] {
+    ///     tree.put(&pool.enter(), key, b"value", Condition::Always, &mut next)?;
+    /// }
+    /// let mut value = Vec::new();
+    /// assert_eq!(tree.get_into(b"a/1", &mut value)?, tree.version(b"a/1")?);
+    /// assert_eq!(tree.first(b"a/")?.unwrap().into_name(), b"a/1");
+    /// assert_eq!(tree.last(b"a/")?.unwrap().into_name(), b"a/2");
+    /// assert_eq!(tree.cursor(Scan::range(&b"a/2"[..]..)).count(), 2);
+    ///
+    /// // Prefix operations are alone, and readers see all of them or nothing.
+    /// let closed = pool.close_gate();
+    /// let moving = pool.start_move(&closed);
+    /// let renamed = tree.rename_prefix(&moving, b"a/", b"c/", Existing::Refuse, &trash, &mut next)?;
+    /// assert!(matches!(renamed, Renamed::Renamed(_)));
+    /// assert!(tree.get_inside(&moving, b"c/1", |_, _| ())?.is_some());
+    /// tree.remove_prefix(&moving, b"c/", &trash, &mut next)?;
+    /// drop(moving);
+    /// drop(closed);
+    /// while trash.reclaim(&pool.enter(), 4)? {}
+    /// assert!(tree.is_prefix_empty(b"c/")? && trash.is_empty());
+    /// let removed = tree.remove(&pool.enter(), b"b/1", Condition::Always, &mut next)?;
+    /// assert!(matches!(removed, Removed::Removed(_)));
+    ///
+    /// // A tree is named by its root.
+    /// let again = tree.pool().open_tree(tree.root())?;
+    /// assert!(again.is_empty());
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn root(&self) -> FrameId {
         FrameId(self.root)
     }

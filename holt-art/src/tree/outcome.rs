@@ -55,6 +55,16 @@ pub enum Condition {
 
 impl Condition {
     /// Whether the condition holds for a key whose record has this version, if it has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Condition, Version};
+    ///
+    /// let version = Version::new(7);
+    /// assert!(Condition::Absent.holds(None) && !Condition::Absent.holds(version));
+    /// assert!(Condition::Version(version.unwrap()).holds(version));
+    /// ```
     #[inline]
     pub fn holds(self, found: Option<Version>) -> bool {
         match self {

@@ -72,6 +72,21 @@ impl Scan {
     }
 
     /// Only names, keys and groups, that are greater than `name`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Scan};
+    ///
+    /// let map = Art::new()?;
+    /// for key in [b"a", b"b", b"c"] {
+    ///     map.put(key, b"a long value")?;
+    /// }
+    /// let scan = Scan::range(&b"a"[..]..&b"c"[..]).start_after(b"a").reverse(true).keys_only(true);
+    /// let names: Vec<_> = map.scan(scan).map(|entry| entry.map(|entry| entry.into_name())).collect::<Result<_, _>>()?;
+    /// assert_eq!(names, [b"b"]);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     #[must_use]
     pub fn start_after(mut self, name: &[u8]) -> Self {
         let beyond = match &self.lower {
@@ -216,6 +231,13 @@ impl Scan {
     }
 
     /// Whether the list goes from the last name to the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let scan = holt_art::Scan::all().reverse(true).keys_only(true);
+    /// assert!(scan.is_reverse() && scan.is_keys_only());
+    /// ```
     pub fn is_reverse(&self) -> bool {
         self.reverse
     }

@@ -21,6 +21,33 @@ use crate::pool::{FrameId, Snapshot};
 ///
 /// It answers what a [`Tree`](super::Tree) does. Readers of it take no latch, wait for no
 /// writer and never start again.
+///
+/// # Examples
+///
+/// ```
+/// use holt_art::{Condition, Pool, PoolOptions, Scan, SnapshotTree, Version};
+///
+/// let pool = Pool::new(PoolOptions::default())?;
+/// let tree = pool.create_tree(&pool.enter())?;
+/// let version = || Version::new(1).unwrap();
+/// for key in [b"a/1", b"a/2", b"b/1"] {
+///     tree.put(&pool.enter(), key, b"value", Condition::Always, version)?;
+/// }
+/// let before: SnapshotTree = pool.snapshot(&pool.close_gate()).tree(tree.root())?;
+/// tree.remove(&pool.enter(), b"a/1", Condition::Always, version)?;
+/// assert_eq!((before.len(), tree.len()), (3, 2));
+/// assert_eq!(before.count(b"a/")?, 2);
+/// assert_eq!(before.version(b"a/1")?, Some(version()));
+/// assert_eq!(before.get_into(b"a/1", &mut Vec::new())?, Some(version()));
+/// assert_eq!(before.first(b"a/")?.unwrap().name(), b"a/1");
+/// assert_eq!(before.last(b"a/")?.unwrap().name(), b"a/2");
+/// assert_eq!(before.longest_prefix(b"a/1/x")?.unwrap().name(), b"a/1");
+/// assert_eq!(before.cursor(Scan::all()).count(), 3);
+/// assert!(!before.is_empty() && before.is_prefix_empty(b"c/")?);
+/// assert_eq!(before.root(), tree.root());
+/// assert_eq!(before.snapshot().pool().stats().frames, 1);
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SnapshotTree {
     snapshot: Snapshot,

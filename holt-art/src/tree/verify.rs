@@ -11,6 +11,16 @@ use crate::pool::gate::Closed;
 use crate::pool::{FrameId, Pool};
 
 /// Something that must not be.
+///
+/// # Examples
+///
+/// ```
+/// let map = holt_art::Art::new()?;
+/// map.put(b"key", b"value")?;
+/// let faults: Vec<holt_art::Fault> = map.verify();
+/// assert!(faults.is_empty());
+/// # Ok::<(), holt_art::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// The object: a frame's number, or a blob's number plus 2³².

@@ -54,6 +54,10 @@ pub struct ArchiveHeader {
 
 impl ArchiveHeader {
     /// Whether it holds changes, rather than a state.
+    ///
+    /// # Examples
+    ///
+    /// See [`ArchiveReader`](crate::ArchiveReader).
     #[must_use]
     pub fn is_of_changes(&self) -> bool {
         self.after > 0

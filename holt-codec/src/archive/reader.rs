@@ -23,6 +23,37 @@ pub struct Archived<'a> {
 /// Reads an archive from a stream and checks all of it. See [`ArchiveWriter`](crate::ArchiveWriter) for an example.
 ///
 /// Only when [`ArchiveReader::next_record`] has said that there is no record more is it known that the archive is whole.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{ArchiveError, ArchiveHeader, ArchiveReader, ArchiveWriter, Archived, DbId, Op, Record};
+///
+/// let header = ArchiveHeader { db: DbId([7; 16]), after: 0, up_to: 512 };
+/// assert!(!header.is_of_changes());
+/// let mut writer = ArchiveWriter::new(Vec::new(), header)?;
+/// writer.push(4096, &Record::from(Op::Put { tree: 1, key: b"k", value: b"v" }))?;
+/// assert_eq!(writer.records(), 1);
+/// let mut archive = writer.finish()?;
+///
+/// let mut reader = ArchiveReader::new(&archive[..])?;
+/// assert_eq!(reader.header().up_to, 512);
+/// while let Some(Archived { address, record }) = reader.next_record()? {
+///     println!("{address}: {record:?}");
+/// }
+/// assert_eq!((reader.records(), reader.bytes()), (1, archive.len() as u64));
+///
+/// archive.truncate(archive.len() - 1);
+/// let mut reader = ArchiveReader::new(&archive[..])?;
+/// let end = loop {
+///     match reader.next_record() {
+///         Ok(Some(_)) => {}
+///         end => break end,
+///     }
+/// };
+/// assert!(matches!(end, Err(ArchiveError::Damaged { .. })), "it is not whole");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ArchiveReader<R> {
     stream: R,
     header: ArchiveHeader,

@@ -80,6 +80,10 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Records so far.
+    ///
+    /// # Examples
+    ///
+    /// See [`ArchiveReader`](crate::ArchiveReader).
     pub fn records(&self) -> u64 {
         self.records
     }

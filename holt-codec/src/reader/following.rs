@@ -76,6 +76,27 @@ impl<S: LogSource> LogReader<S> {
     /// # Errors
     ///
     /// As [`LogReader::next_entry`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_codec::{DbId, FIRST_ADDRESS, LogReader, Op, Record, SegmentBytes, SegmentHeader};
+    ///
+    /// let header = SegmentHeader {
+    ///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+    /// };
+    /// let mut file = header.encode().to_vec();
+    /// let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+    /// record.encode(header.seed(), FIRST_ADDRESS, FIRST_ADDRESS, &mut file);
+    /// let end = FIRST_ADDRESS + record.encoded_len()? as u64;
+    /// file.resize(header.file_len() as usize, 0);
+    ///
+    /// let source = SegmentBytes::new([&file[..]]);
+    /// let mut reader = LogReader::new(source, header.db, vec![header], FIRST_ADDRESS + 8)?;
+    /// reader.align(end)?; // there is no record behind the one that it begins in
+    /// assert_eq!(reader.address(), end);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn align(&mut self, limit: u64) -> Result<(), ReadError<S::Error>> {
         let Some(run) = self.run_below(limit) else { return Ok(()) };
         let stop = stop(&run, limit);

@@ -45,6 +45,26 @@ impl<E: StdError + 'static> StdError for ReadError<E> {
 }
 
 /// How a log ends.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, FIRST_ADDRESS, LogEnd, LogReader, Op, Record, SegmentBytes, SegmentHeader};
+///
+/// let header = SegmentHeader {
+///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+/// };
+/// let mut file = header.encode().to_vec();
+/// let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+/// record.encode(header.seed(), FIRST_ADDRESS, FIRST_ADDRESS, &mut file);
+/// file.resize(header.file_len() as usize, 0);
+/// let source = SegmentBytes::new([&file[..]]);
+/// let mut reader = LogReader::new(source, header.db, vec![header], FIRST_ADDRESS)?;
+/// while reader.next_entry()?.is_some() {}
+/// let Some(LogEnd { address, clean, synced }) = reader.end() else { unreachable!() };
+/// assert!(address > FIRST_ADDRESS && !clean && synced == FIRST_ADDRESS);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogEnd {
     /// Address behind the last record.
@@ -56,6 +76,26 @@ pub struct LogEnd {
 }
 
 /// One record of the log, with a checksum that was verified.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, FIRST_ADDRESS, LogReader, Op, Record, SegmentBytes, SegmentHeader};
+///
+/// let header = SegmentHeader {
+///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+/// };
+/// let mut file = header.encode().to_vec();
+/// let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+/// record.encode(header.seed(), FIRST_ADDRESS, FIRST_ADDRESS, &mut file);
+/// file.resize(header.file_len() as usize, 0);
+/// let source = SegmentBytes::new([&file[..]]);
+/// let mut reader = LogReader::new(source, header.db, vec![header], FIRST_ADDRESS)?;
+/// let entry = reader.next_entry()?.expect("one record");
+/// assert_eq!((entry.address(), entry.record()?), (FIRST_ADDRESS, record));
+/// assert_eq!(entry.header().len(), entry.bytes().len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     address: u64,
@@ -95,6 +135,30 @@ impl<'a> Entry<'a> {
 /// Reads the records of a log in order, from its segments.
 ///
 /// See [the crate](crate) for an example and [`LogReader::next_entry`] for what ends a log.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{DbId, FIRST_ADDRESS, LogReader, Op, Record, SegmentBytes, SegmentHeader};
+///
+/// let header = SegmentHeader {
+///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+/// };
+/// let mut file = header.encode().to_vec();
+/// let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+/// record.encode(header.seed(), FIRST_ADDRESS, FIRST_ADDRESS, &mut file);
+/// file.resize(header.file_len() as usize, 0);
+/// let source = SegmentBytes::new([&file[..]]);
+/// let mut reader = LogReader::new(source, header.db, vec![header], FIRST_ADDRESS)?;
+/// assert_eq!(reader.segments().count(), 1);
+/// while let Some(entry) = reader.next_entry()? {
+///     println!("{}: {:?}", entry.address(), entry.record()?);
+/// }
+/// let end = reader.end().expect("it has been read to its end");
+/// assert!(!end.clean && end.address == reader.address());
+/// assert_eq!(reader.segments_end(), header.end());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LogReader<S> {
     pub(super) source: S,

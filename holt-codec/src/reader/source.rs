@@ -5,6 +5,28 @@ use std::io::{self, Read, Seek, SeekFrom};
 /// Random access to the files of a log's segments.
 ///
 /// Segments go by their position in the list that the reader was made with.
+///
+/// # Examples
+///
+/// ```
+/// use std::convert::Infallible;
+/// use holt_codec::LogSource;
+///
+/// /// Segments that hold nothing but zeros.
+/// struct Zeros;
+///
+/// impl LogSource for Zeros {
+///     type Error = Infallible;
+///
+///     fn read_at(&mut self, _segment: usize, _offset: u64, buf: &mut [u8]) -> Result<usize, Infallible> {
+///         buf.fill(0);
+///         Ok(buf.len())
+///     }
+/// }
+///
+/// let mut buf = [1; 8];
+/// assert_eq!(Zeros.read_at(0, 4096, &mut buf), Ok(8));
+/// ```
 pub trait LogSource {
     /// What a failed read gives.
     type Error;
@@ -54,6 +76,28 @@ impl<B: AsRef<[u8]>> LogSource for SegmentBytes<B> {
 ///
 /// For reading a log offline: open the files, decode their headers, and hand both to a
 /// [`LogReader`](crate::LogReader).
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Cursor;
+/// use holt_codec::{DbId, FIRST_ADDRESS, LogReader, ReadError, SegmentFiles, SegmentHeader};
+///
+/// let header = SegmentHeader {
+///     db: DbId([1; 16]), salt: 9, start: FIRST_ADDRESS, window: 4096, predecessor_end: FIRST_ADDRESS,
+/// };
+/// let mut file = header.encode().to_vec();
+/// file.resize(header.file_len() as usize, 0);
+/// // Files that were opened work as well.
+/// let source = SegmentFiles::new([Cursor::new(file)]);
+/// let mut reader = LogReader::new(source, header.db, vec![header], FIRST_ADDRESS)?;
+/// match reader.next_entry() {
+///     Ok(entry) => assert!(entry.is_none(), "nothing was written"),
+///     Err(ReadError::Source(error)) => panic!("the file cannot be read: {error}"),
+///     Err(other) => panic!("the log is damaged: {other}"),
+/// };
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SegmentFiles<R>(Vec<R>);
 

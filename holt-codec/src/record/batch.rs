@@ -39,6 +39,21 @@ const MAX_OPS: usize = MAX_RECORD - HEADER_LEN - COUNT_LEN;
 /// assert_eq!(ops[0], Op::Delete { tree: 1, key: b"old" });
 /// # Ok::<(), holt_codec::Error>(())
 /// ```
+///
+/// ```
+/// use holt_codec::{Batch, BatchBuf, BatchOps, Op};
+///
+/// let mut buffer = BatchBuf::new();
+/// buffer.push(&Op::Put { tree: 1, key: b"a", value: b"1" })?;
+/// buffer.push(&Op::Delete { tree: 1, key: b"b" })?;
+/// assert_eq!(buffer.len(), 2);
+/// let batch: Batch = buffer.as_batch()?;
+/// let ops: BatchOps = batch.ops();
+/// assert_eq!(ops.collect::<Result<Vec<_>, _>>()?.len(), 2);
+/// buffer.clear();
+/// assert!(buffer.is_empty() && buffer.as_batch().is_err());
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchBuf {
     count: u64,
@@ -106,6 +121,19 @@ impl BatchBuf {
 }
 
 /// A batch of at least one operation, as the log holds it.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{BatchBuf, Op};
+///
+/// let mut buffer = BatchBuf::new();
+/// buffer.push(&Op::Delete { tree: 1, key: b"b" })?;
+/// let batch = buffer.as_batch()?;
+/// assert_eq!(batch.len(), 1);
+/// assert_eq!(batch.ops().next(), Some(Ok(Op::Delete { tree: 1, key: b"b" })));
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch<'a> {
     count: u64,

@@ -30,6 +30,17 @@ const NO_CLAIM: u32 = u32::MAX;
 const _: () = assert!(HEADER_LEN.is_multiple_of(GRANULE));
 
 /// What a record is; one byte in its header. Numbers are never reused.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{Kind, Op, Record};
+///
+/// let record = Record::from(Op::Delete { tree: 1, key: b"k" });
+/// assert_eq!(record.kind(), Kind::Delete);
+/// assert_eq!(Kind::from_byte(Kind::Delete as u8), Some(Kind::Delete));
+/// assert_eq!(Kind::from_byte(0), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -80,6 +91,22 @@ impl Kind {
 }
 
 /// A record's header, taken apart. Nothing in it is to be trusted before the record's checksum is verified.
+///
+/// # Examples
+///
+/// ```
+/// use holt_codec::{FIRST_ADDRESS, Kind, Op, Record, RecordHeader, Seed};
+///
+/// let (seed, record) = (Seed::new(1), Record::from(Op::Delete { tree: 1, key: b"k" }));
+/// let mut bytes = Vec::new();
+/// record.encode(seed, FIRST_ADDRESS, FIRST_ADDRESS, &mut bytes);
+/// let header = RecordHeader::parse(FIRST_ADDRESS, &bytes)?;
+/// assert_eq!((header.kind(), header.len()), (Kind::Delete, bytes.len()));
+/// assert_eq!(header.synced(), Some(FIRST_ADDRESS));
+/// assert!(header.verify(seed, FIRST_ADDRESS, &bytes));
+/// println!("checksum {:#010x}", header.crc());
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
     crc: u32,

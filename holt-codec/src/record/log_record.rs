@@ -176,6 +176,21 @@ impl<'a> Record<'a> {
     /// # Errors
     ///
     /// As [`Record::decode`], without [`Error::Checksum`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_codec::{FIRST_ADDRESS, Op, Record, RecordHeader, Seed};
+    ///
+    /// let (seed, record) = (Seed::new(1), Record::from(Op::Delete { tree: 1, key: b"k" }));
+    /// let mut bytes = Vec::new();
+    /// record.encode(seed, FIRST_ADDRESS, FIRST_ADDRESS, &mut bytes);
+    /// let header = RecordHeader::parse(FIRST_ADDRESS, &bytes)?;
+    /// assert!(header.verify(seed, FIRST_ADDRESS, &bytes));
+    /// let found = Record::decode_verified(&header, &bytes)?;
+    /// assert_eq!((found, found.kind()), (record, header.kind()));
+    /// # Ok::<(), holt_codec::Error>(())
+    /// ```
     #[inline]
     pub fn decode_verified(header: &RecordHeader, bytes: &'a [u8]) -> Result<Record<'a>, Error> {
         let mut body = bytes.get(HEADER_LEN..header.len()).ok_or(Error::CutShort {

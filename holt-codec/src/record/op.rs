@@ -26,6 +26,16 @@ const WHAT: &str = "operation";
 /// assert_eq!(record.encoded_len()?, 40);
 /// # Ok::<(), holt_codec::Error>(())
 /// ```
+///
+/// ```
+/// use holt_codec::{Kind, MAX_KEY, Op};
+///
+/// let op = Op::Put { tree: 7, key: b"key", value: b"value" };
+/// assert_eq!((op.tree(), op.kind()), (7, Kind::Put));
+/// op.validate()?;
+/// assert!(Op::Delete { tree: 7, key: &[0; MAX_KEY + 1] }.validate().is_err());
+/// # Ok::<(), holt_codec::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op<'a> {

@@ -42,6 +42,28 @@ impl<D: Disk> Snapshot<D> {
 
 /// What to write to an archive: what [`Snapshot::export`] gives. [`write_to`](Self::write_to) writes
 /// it.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::{Export, Exported};
+///
+/// # let db = holt_engine::Db::in_memory()?;
+/// # let files = db.tree("files")?;
+/// files.put(b"etc/motd", b"hello")?;
+/// files.put(b"tmp/1", b"")?;
+/// let mut archive = Vec::new();
+/// let snapshot = db.snapshot()?;
+/// let export: Export = snapshot.export().tree("files");
+/// let exported: Exported = export.write_to(&mut archive)?;
+/// assert_eq!((exported.trees, exported.records), (1, 2));
+/// // Without a tree or a prefix it is everything.
+/// assert_eq!(snapshot.export().write_to(std::io::sink())?.trees, 2);
+/// assert_eq!(snapshot.export().prefix("files", "tmp/").write_to(std::io::sink())?.records, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "this says what to write; `write_to` writes it"]
 pub struct Export<D: Disk = RealDisk> {
     snapshot: Snapshot<D>,

@@ -43,6 +43,24 @@ const AT_ONCE: u64 = 256;
 /// # Examples
 ///
 /// See [`Db::import`].
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use holt_engine::{Db, ImportOptions, Imported};
+///
+/// let (from, to) = (Db::in_memory()?, Db::in_memory()?);
+/// from.default_tree().put(b"a", b"new")?;
+/// to.default_tree().put(b"b", b"old")?;
+/// let mut archive = Vec::new();
+/// from.snapshot()?.export().write_to(&mut archive)?;
+/// // What is there is not replaced unless that is asked for.
+/// assert!(to.import(&archive[..], &ImportOptions::new()).is_err());
+/// let imported: Imported = to.import(&archive[..], ImportOptions::new().merge(true))?;
+/// assert_eq!(imported.records, 1);
+/// assert_eq!(to.default_tree().len()?, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     merge: bool,

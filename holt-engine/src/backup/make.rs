@@ -23,6 +23,28 @@ use crate::options::Durability;
 use crate::sync::Arc;
 
 /// A part of a backup that was made.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// use std::sync::Arc;
+/// use holt_engine::{Backup, Db, Options, Restored, disk::SimDisk};
+///
+/// let db = Options::new().keep_log_bytes(64 << 20).open_on(Arc::new(SimDisk::new(1)))?;
+/// db.default_tree().put(b"a", b"1")?;
+/// let store = Arc::new(SimDisk::new(2));
+/// let whole: Backup = db.backup_on(&store)?;
+/// let put = db.default_tree().put(b"b", b"2")?;
+/// let changes = db.backup_changes_on(&store)?;
+/// assert_eq!((whole.after, changes.after), (None, Some(whole.version)));
+/// assert!(changes.version >= put);
+///
+/// let restored: Restored = holt_engine::restore_on(&store, Arc::new(SimDisk::new(3)))?;
+/// assert_eq!((restored.archives, restored.version), (2, changes.version));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backup {
@@ -81,6 +103,10 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// As [`backup`](Self::backup).
+    ///
+    /// # Examples
+    ///
+    /// See [`Backup`].
     pub fn backup_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
         let snapshot = self.snapshot()?;
         self.check_chain(&chain::chain(&**to)?)?;
@@ -115,6 +141,10 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// As [`backup_changes`](Self::backup_changes).
+    ///
+    /// # Examples
+    ///
+    /// See [`Backup`].
     pub fn backup_changes_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
         let chain = chain::chain(&**to)?;
         self.check_chain(&chain)?;

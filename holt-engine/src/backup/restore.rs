@@ -90,6 +90,10 @@ pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Restored,
 /// # Errors
 ///
 /// As [`restore`].
+///
+/// # Examples
+///
+/// See [`Backup`](crate::Backup).
 pub fn restore_on<B: Disk, D: Disk>(from: &Arc<B>, to: Arc<D>) -> Result<Restored, Error> {
     load(&**from, &chain(&**from)?, to)
 }

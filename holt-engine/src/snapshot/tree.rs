@@ -40,6 +40,32 @@ use crate::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// # let tree = db.default_tree();
+/// let version = tree.put(b"usr/bin", b"1")?;
+/// tree.put(b"usr/lib", b"22")?;
+/// let before = db.snapshot()?.default_tree()?;
+/// tree.clear()?;
+/// assert_eq!(before.get_with_version(b"usr/bin")?, Some((b"1".to_vec(), version)));
+/// assert_eq!(before.get_with(b"usr/lib", |value, _| value.len())?, Some(2));
+/// assert_eq!(before.get_into(b"usr/bin", &mut Vec::new())?, before.version(b"usr/bin")?);
+/// assert!(before.contains(b"usr/bin")? && !before.is_prefix_empty(b"usr/")?);
+/// assert_eq!(before.get_many(&["usr/bin", "var"])?, [Some(b"1".to_vec()), None]);
+/// let mut bytes = 0;
+/// before.get_many_with(&["usr/bin", "usr/lib"], |_, found| bytes += found.map_or(0, |(value, _)| value.len()))?;
+/// assert_eq!(bytes, 3);
+/// assert_eq!(before.longest_prefix(b"usr/bin/env")?.expect("usr/bin").name(), b"usr/bin");
+/// assert_eq!(before.first(b"usr/")?.expect("two").name(), b"usr/bin");
+/// assert_eq!(before.last(b"usr/")?.expect("two").name(), b"usr/lib");
+/// assert!(before.len()? == 2 && !before.is_empty()?);
+/// assert_eq!(before.usage(b"usr/")?.bytes, 7 + 1 + 7 + 2);
+/// assert_eq!(before.scan().into_iter().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub struct SnapshotTree<D: Disk = RealDisk> {
     // Before `taken`, which tells when the frames have been let go of.
     frames: holt_art::SnapshotTree,

@@ -46,6 +46,18 @@ pub use sim::{CrashPattern, Fault, Operation, SimDisk, SimFile, SimLock, Target,
 pub const MAX_NAME: usize = 255;
 
 /// How a file is opened.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::{Access, Disk, DiskFile, SimDisk};
+///
+/// let disk = SimDisk::new(1);
+/// disk.create("file")?;
+/// let file = disk.open("file", Access::Read)?;
+/// assert!(file.write_bytes_at(b"x", 0).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Only reads; works on read-only media.
@@ -63,6 +75,32 @@ pub enum Access {
 ///
 /// Every method returns the operating system's error as it came. A name that
 /// [`check_name`] refuses gives [`io::ErrorKind::InvalidInput`] before anything happens.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::{Access, Disk, DiskFile, SimDisk};
+///
+/// /// Replaces a file as a whole: after a crash there is the old one or the new one.
+/// fn replace<D: Disk>(disk: &D, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+///     let file = disk.create("making")?;
+///     file.write_bytes_at(bytes, 0)?;
+///     file.sync_data()?;
+///     disk.rename("making", name)?;
+///     disk.sync_dir()
+/// }
+///
+/// let disk = SimDisk::new(1);
+/// let lock = disk.lock("LOCK", true)?.expect("nobody else has it");
+/// replace(&disk, "settings", b"old")?;
+/// replace(&disk, "settings", b"new")?;
+/// assert_eq!(disk.list()?, ["LOCK", "settings"]);
+/// assert_eq!(disk.open("settings", Access::Read)?.len()?, 3);
+/// disk.remove("settings")?;
+/// assert_ne!(disk.entropy()?, disk.entropy()?);
+/// drop(lock);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Disk: Send + Sync + 'static {
     /// An open file.
     type File: DiskFile;
@@ -126,6 +164,34 @@ pub trait Disk: Send + Sync + 'static {
 ///
 /// Offsets and lengths are bytes. Methods take `&self`; calls that touch different bytes may
 /// run at the same time. Overlapping reads and writes may see each other half done.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::IoSlice;
+/// use holt_journal::disk::{Disk, DiskFile, SimDisk};
+///
+/// let file = SimDisk::new(1).create("file")?;
+/// assert!(file.is_empty()?);
+/// file.allocate(0, 4096)?;
+/// file.write_bytes_at(b"header", 0)?;
+/// file.write_all_at(&mut [IoSlice::new(b"one "), IoSlice::new(b"two")], 6)?;
+/// file.sync_data()?; // the bytes are on stable storage
+/// let mut bytes = [0; 13];
+/// file.read_exact_at(&mut bytes, 0)?;
+/// assert_eq!(&bytes, b"headerone two");
+/// assert!(file.read_at(&mut bytes, 4090)? <= 6, "the end comes first");
+/// let mut left = &b"three"[..];
+/// while !left.is_empty() {
+///     // A write may end early.
+///     let written = file.write_at(&[IoSlice::new(left)], 13 + (5 - left.len()) as u64)?;
+///     left = &left[written..];
+/// }
+/// file.set_len(18)?;
+/// assert_eq!(file.len()?, 18);
+/// file.sync_all()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait DiskFile: Send + Sync + 'static {
     /// The file's length in bytes, as a killed process would leave it.
     fn len(&self) -> io::Result<u64>;

@@ -39,11 +39,13 @@ impl RealDisk {
     /// # Examples
     ///
     /// ```
-    /// use holt_journal::disk::{Disk, DiskFile, RealDisk};
+    /// use holt_journal::disk::{Disk, DiskFile, RealDisk, RealFile, RealLock};
     ///
     /// let directory = tempfile::tempdir()?;
     /// let disk = RealDisk::open(directory.path())?;
-    /// let file = disk.create("greeting")?;
+    /// let lock: Option<RealLock> = disk.lock("LOCK", true)?;
+    /// assert!(lock.is_some(), "somebody else has the lock");
+    /// let file: RealFile = disk.create("greeting")?;
     /// file.write_bytes_at(b"hello", 0)?;
     /// file.sync_data()?; // the bytes survive a power cut …
     /// disk.sync_dir()?; // … and so does the name

@@ -46,7 +46,7 @@ pub struct LogFeeds {
 /// use std::time::Duration;
 /// use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 /// use holt_journal::disk::SimDisk;
-/// use holt_journal::{Ack, Journal, LogFeed, LogOptions, create_log, recover_log};
+/// use holt_journal::{Ack, Journal, LogFeed, LogFeeds, LogOptions, create_log, recover_log};
 ///
 /// let (disk, db) = (Arc::new(SimDisk::new(1)), DbId([1; 16]));
 /// create_log(&disk, db)?;
@@ -65,6 +65,16 @@ pub struct LogFeeds {
 /// assert!(feed.wait(Duration::from_secs(60))?);
 /// let address = feed.next_record(|address, found| (found == record).then_some(address))?;
 /// assert_eq!(address, Some(Some(FIRST_ADDRESS)));
+/// assert_eq!(feed.next_record(|_, _| ())?, None);
+/// let feeds: LogFeeds = journal.feeds();
+/// assert_eq!((feeds.open, feeds.cut_off), (1, 0));
+///
+/// // A new one goes on where this one is, also when nobody writes the log any more.
+/// let after = feed.passed();
+/// drop(feed);
+/// journal.close()?;
+/// let log = recover_log::<_, holt_journal::Error>(&disk, db, FIRST_ADDRESS, &mut |_, _| Ok(()))?;
+/// let mut feed = LogFeed::of_files(&disk, db, log.end(), Some(after))?;
 /// assert_eq!(feed.next_record(|_, _| ())?, None);
 /// # Ok::<(), holt_journal::Error>(())
 /// ```

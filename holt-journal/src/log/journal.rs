@@ -304,6 +304,10 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What the [feeds](crate::LogFeed) of this log hold.
+    ///
+    /// # Examples
+    ///
+    /// See [`LogFeed`](crate::LogFeed).
     #[must_use]
     pub fn feeds(&self) -> LogFeeds {
         lock(&self.shared.segments).pins.feeds()

@@ -27,6 +27,35 @@ use crate::sync::PoisonError;
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a checkpoint gets its images from: a consistent cut of the objects.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::store::{ImageSource, ObjectId, SourceError};
+///
+/// /// One object that has changed, and one that is gone.
+/// struct Cut(Vec<u8>);
+///
+/// impl ImageSource for Cut {
+///     fn dirty(&mut self) -> Vec<ObjectId> {
+///         vec![ObjectId(7)]
+///     }
+///     fn freed(&mut self) -> Vec<ObjectId> {
+///         vec![ObjectId(8)]
+///     }
+///     fn image(&mut self, object: ObjectId, out: &mut Vec<u8>) -> Result<(), SourceError> {
+///         assert_eq!(object, ObjectId(7));
+///         out.extend_from_slice(&self.0);
+///         Ok(())
+///     }
+/// }
+///
+/// let (mut cut, mut out) = (Cut(b"image".to_vec()), Vec::new());
+/// assert!(!cut.freed().contains(&cut.dirty()[0]));
+/// cut.image(ObjectId(7), &mut out)?;
+/// assert_eq!(out, b"image");
+/// # Ok::<(), SourceError>(())
+/// ```
 pub trait ImageSource {
     /// Objects whose image differs from the one of the last commit, or is new.
     fn dirty(&mut self) -> Vec<ObjectId>;

@@ -13,6 +13,18 @@ use crate::disk::Disk;
 use crate::error::Error;
 
 /// What a compaction did. Sizes are bytes.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_journal::{disk::SimDisk, store::{CompactReport, Store}};
+///
+/// let store = Store::create(Arc::new(SimDisk::new(1)), 4096)?;
+/// let CompactReport { moved, bytes_before, bytes_after, .. } = store.compact()?;
+/// assert!(moved == 0 && bytes_after <= bytes_before);
+/// # Ok::<(), holt_journal::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactReport {

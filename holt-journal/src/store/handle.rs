@@ -25,6 +25,48 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, 
 /// other, reads only for the moment in which a checkpoint takes effect.
 ///
 /// The store takes no lock on its directory: whoever opens it makes sure that it is alone.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_journal::disk::SimDisk;
+/// use holt_journal::store::{CheckpointReport, ImageSource, ObjectId, SourceError, Store, StoreStats};
+///
+/// /// Two objects that have changed.
+/// struct Changed;
+///
+/// impl ImageSource for Changed {
+///     fn dirty(&mut self) -> Vec<ObjectId> {
+///         vec![ObjectId(1), ObjectId(2)]
+///     }
+///     fn freed(&mut self) -> Vec<ObjectId> {
+///         Vec::new()
+///     }
+///     fn image(&mut self, object: ObjectId, out: &mut Vec<u8>) -> Result<(), SourceError> {
+///         out.extend_from_slice(&[object.0 as u8; 100]);
+///         Ok(())
+///     }
+/// }
+///
+/// let store = Store::create(Arc::new(SimDisk::new(1)), 4096)?;
+/// // The log below 5000 is in the images, so it is made durable before the commit.
+/// let report: CheckpointReport = store.checkpoint(5000, b"meta", &mut Changed, &mut || Ok(()))?;
+/// assert_eq!((report.images, store.log_address()), (2, 5000));
+/// assert_eq!(store.meta(), b"meta");
+/// assert_eq!(store.objects(), [(ObjectId(1), 100), (ObjectId(2), 100)]);
+/// let mut image = Vec::new();
+/// store.read(ObjectId(2), &mut image)?;
+/// assert_eq!(image, [2; 100]);
+///
+/// store.tighten()?;
+/// let compact = store.compact()?;
+/// let stats: StoreStats = store.stats();
+/// assert_eq!(stats.file_bytes, compact.bytes_after);
+/// store.verify(&mut |fault| panic!("{fault}"));
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Store<D: Disk> {
     pub(super) disk: Arc<D>,

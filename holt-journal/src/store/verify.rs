@@ -24,6 +24,22 @@ use crate::log::mark_file;
 use crate::log::names::MARK;
 
 /// Something that a verification found.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_journal::{disk::SimDisk, store::{Fault, Store}};
+///
+/// let store = Store::create(Arc::new(SimDisk::new(1)), 4096)?;
+/// let mut faults = Vec::new();
+/// store.verify(&mut |fault| match fault {
+///     Fault::Residue { .. } => {} // goes with the next checkpoint
+///     other => faults.push(other),
+/// });
+/// assert!(faults.is_empty());
+/// # Ok::<(), holt_journal::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {

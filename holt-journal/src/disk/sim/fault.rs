@@ -5,6 +5,14 @@ use std::io;
 use rustix::io::Errno;
 
 /// One kind of call on a simulated disk.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::Operation;
+///
+/// assert!(Operation::Write.is_change() && !Operation::Read.is_change());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
     /// [`Disk::create`](crate::disk::Disk::create).
@@ -133,6 +141,19 @@ impl Fault {
 }
 
 /// A fault and when it strikes.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::{Disk, Fault, Operation, SimDisk, Target, Trigger};
+///
+/// let disk = SimDisk::new(1);
+/// // The second file is not created, the third is; then none is any more.
+/// disk.inject(Trigger::once(Target::Only(Operation::Create), 1, Fault::NoSpace));
+/// assert!(disk.create("a").is_ok() && disk.create("b").is_err() && disk.create("c").is_ok());
+/// disk.inject(Trigger::lasting(Target::Only(Operation::Create), 0, Fault::NoSpace));
+/// assert!(disk.create("d").is_err() && disk.create("e").is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trigger {
     /// The calls that are counted and struck.

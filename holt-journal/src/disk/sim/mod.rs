@@ -57,6 +57,50 @@ pub use file::SimFile;
 use state::State;
 
 /// A simulated directory. Clones are handles of the same one.
+///
+/// # Examples
+///
+/// ```
+/// use holt_journal::disk::{
+///     Access, CrashPattern, Disk, DiskFile, Fault, Operation, SimDisk, SimFile, SimLock, Target,
+///     Trigger,
+/// };
+///
+/// let disk = SimDisk::new(7);
+/// assert_eq!(disk.seed(), 7);
+/// let file: SimFile = disk.create("f")?;
+/// file.write_bytes_at(b"one", 0)?;
+/// assert_eq!((disk.used(), disk.open_handles()), (4096, 1));
+/// assert_eq!(disk.count(Target::Only(Operation::Write)), 1);
+///
+/// // A killed process leaves what was handed over, a power cut only what was synced.
+/// assert_eq!(disk.kill().contents("f").as_deref(), Some(&b"one"[..]));
+/// assert_eq!(disk.durable_contents("f"), None);
+/// assert_eq!(disk.crash(1, CrashPattern::LoseAll).list()?, [""; 0]);
+/// file.sync_data()?;
+/// disk.sync_dir()?;
+/// assert_eq!(disk.durable_contents("f").as_deref(), Some(&b"one"[..]));
+///
+/// // The next sync fails, and only that one; then the disk is full; then the power goes.
+/// disk.reset_counts();
+/// disk.inject(Trigger::once(Target::Only(Operation::Sync), 0, Fault::Io));
+/// assert!(file.sync_data().is_err() && file.sync_data().is_ok());
+/// disk.clear_faults();
+/// disk.set_capacity(Some(4096));
+/// assert!(file.write_bytes_at(b"x", 8192).is_err());
+/// disk.set_capacity(None);
+/// disk.inject(Trigger::lasting(Target::Changes, 0, Fault::PowerCut));
+/// assert!(file.write_bytes_at(b"two", 0).is_err() && disk.is_off());
+///
+/// // Damage from outside, whoever has a lock.
+/// let after = disk.crash(1, CrashPattern::LoseAll);
+/// let _lock: Option<SimLock> = after.lock("f", true)?;
+/// after.flip("f", 0, 0);
+/// assert_eq!(after.contents("f").as_deref(), Some(&b"nne"[..]));
+/// after.put("f", None);
+/// assert!(after.open("f", Access::Read).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct SimDisk {
     shared: Arc<Mutex<State>>,
