@@ -4,6 +4,8 @@
 //! to be on the device that is to be measured. Every ratio is the median of the ratios of neighbouring measurements, so
 //! that other work on the machine weighs on both sides.
 
+mod floor;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,6 +17,8 @@ use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_engine::{Db, Durability, Options};
 use holt_journal::disk::RealDisk;
 use holt_journal::{Error, create_log, recover_log};
+
+use floor::Floor;
 
 /// Keys that the puts go round in.
 const KEYS: u64 = 50_000;
@@ -107,11 +111,24 @@ fn puts(path: &Path, rounds: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One client's synced put beside a plain write of as many bytes and `fdatasync`; 32 clients beside one.
+/// Calls `put` so many times in each of the clients' threads, with the client's number and the call's.
+fn crowd(each: u64, put: impl Fn(u64, u64) + Sync) {
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let put = &put;
+            scope.spawn(move || (0..each).for_each(|number| put(client, number)));
+        }
+    });
+}
+
+/// One client's synced put beside a plain write of as many bytes and `fdatasync`; 32 clients beside one, and beside 32 threads
+/// that share plain writes.
 fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     const EACH: u64 = 20;
     // So many that starting the threads is little beside it.
     const EACH_OF_MANY: u64 = 200;
+    /// Bytes of the plain file that are gone round in.
+    const ROOM: u64 = 15 << 20;
     let db = open(path)?;
     let (tree, value) = (db.default_tree(), [7; VALUE]);
     tree.put_with(&key(0), &value, Durability::Sync)?;
@@ -120,16 +137,19 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     raw.write_all_at(&vec![0; 16 << 20], 0)?;
     raw.sync_all()?;
     let bytes = vec![7; record];
-    let (mut to_raw, mut to_one, mut least) = (Vec::new(), Vec::new(), [f64::MAX; 3]);
+    let floor = Floor::new(&raw, ROOM, record);
+    let (mut to_raw, mut to_one, mut floors, mut to_floor) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut least = [f64::MAX; 4];
     let mut at = 0;
     for round in 0..rounds as u64 {
-        let mut sides = [0.0; 3];
-        for turn in 0..3 {
-            let side = ((round + turn) % 3) as usize;
+        let mut sides = [0.0; 4];
+        for turn in 0..4 {
+            let side = ((round + turn) % 4) as usize;
             let took = match side {
                 0 => timed(|| {
                     for _ in 0..EACH {
-                        raw.write_all_at(&bytes, at % (15 << 20))?;
+                        raw.write_all_at(&bytes, at % ROOM)?;
                         raw.sync_data()?;
                         at += bytes.len() as u64;
                     }
@@ -141,28 +161,26 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
                     }
                     Ok(())
                 })?,
-                _ => timed(|| {
-                    std::thread::scope(|scope| {
-                        for client in 0..CLIENTS {
-                            let tree = &tree;
-                            scope.spawn(move || {
-                                for number in 0..EACH_OF_MANY {
-                                    let key = key(client * 1000 + number);
-                                    tree.put_with(&key, &value, Durability::Sync)
-                                        .expect("the disk works");
-                                }
-                            });
-                        }
+                2 => timed(|| {
+                    crowd(EACH_OF_MANY, |client, number| {
+                        tree.put_with(&key(client * 1000 + number), &value, Durability::Sync)
+                            .expect("the disk works");
                     });
                     Ok(())
                 })?,
+                _ => timed(|| {
+                    crowd(EACH_OF_MANY, |_, _| floor.put().expect("the disk works"));
+                    Ok(())
+                })?,
             };
-            let count = if side == 2 { EACH_OF_MANY * CLIENTS } else { EACH };
+            let count = if side < 2 { EACH } else { EACH_OF_MANY * CLIENTS };
             sides[side] = took.as_nanos() as f64 / 1e3 / count as f64;
             least[side] = least[side].min(sides[side]);
         }
         to_raw.push(sides[1] / sides[0]);
         to_one.push(sides[1] / sides[2]);
+        floors.push(sides[0] / sides[3]);
+        to_floor.push(sides[2] / sides[3]);
     }
     println!("raw write of {record} B and fdatasync: {:.0} µs at least", least[0]);
     println!("synced put, one client: {:.0} µs at least, {:.2} of it", least[1], median(to_raw));
@@ -170,6 +188,13 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     println!(
         "synced put, {CLIENTS} clients: {:.1} µs at least, {many:.1} times one client's rate",
         least[2]
+    );
+    println!(
+        "{CLIENTS} threads that share raw writes and fdatasync: {:.1} µs at least, {:.1} times one's rate; \
+         the put takes {:.2} of it",
+        least[3],
+        median(floors),
+        median(to_floor)
     );
     db.close()?;
     Ok(())
