@@ -7,11 +7,13 @@
 mod floor;
 
 use std::fs::File;
+use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::BufMut;
 use holt_art::Art;
 use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_engine::{Db, Durability, Options};
@@ -60,6 +62,7 @@ fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure
 fn main() -> Result<(), Failure> {
     let rounds = std::env::args().nth(1).map_or(Ok(60), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
+    ring(rounds)?;
     puts(&directory.path().join("puts"), rounds)?;
     syncs(&directory.path().join("syncs"), rounds)?;
     replay(&directory.path().join("replay"), rounds.div_ceil(10))?;
@@ -68,6 +71,56 @@ fn main() -> Result<(), Failure> {
 
 fn open(path: &Path) -> Result<Db, Failure> {
     Ok(Options::new().checkpoint_bytes(0).open(path)?)
+}
+
+/// An append of 100 bytes to the ring by one thread, beside a plain copy and a vector behind a mutex.
+fn ring(rounds: usize) -> Result<(), Failure> {
+    const PORTION: usize = 2000;
+    const RECORD: usize = 100;
+    let (ring, mut consumer) = holt_wal_ring::Ring::new(PORTION * RECORD.next_multiple_of(8), 0)?;
+    let mut plain = vec![1; PORTION * RECORD];
+    let vector = Mutex::new(Vec::with_capacity(PORTION * RECORD));
+    let record = [7; RECORD];
+    let (mut least, mut ratios) = ([f64::MAX; 3], Vec::new());
+    for round in 0..rounds * 20 {
+        let mut sides = [0.0; 3];
+        for turn in 0..3 {
+            let side = (round + turn) % 3;
+            let took = match side {
+                0 => timed(|| {
+                    for place in plain.chunks_exact_mut(RECORD) {
+                        place.copy_from_slice(black_box(&record));
+                    }
+                    Ok(())
+                })?,
+                1 => timed(|| {
+                    for _ in 0..PORTION {
+                        let mut place = ring.acquire(RECORD)?.reserve();
+                        place.put_slice(black_box(&record));
+                        place.publish();
+                    }
+                    Ok(())
+                })?,
+                _ => timed(|| {
+                    for _ in 0..PORTION {
+                        let mut vector = vector.lock().map_err(|_| "a thread panicked")?;
+                        vector.extend_from_slice(black_box(&record));
+                    }
+                    Ok(())
+                })?,
+            };
+            sides[side] = took.as_nanos() as f64 / PORTION as f64;
+            least[side] = least[side].min(sides[side]);
+        }
+        ratios.push(sides[1] / sides[2]);
+        consumer.drain(|_| Ok::<(), Failure>(()))?;
+        vector.lock().map_err(|_| "a thread panicked")?.clear();
+    }
+    println!("copy of {RECORD} B: {:.1} ns at least", least[0]);
+    println!("the same onto a vector behind a mutex: {:.1} ns at least", least[2]);
+    let ratio = median(ratios);
+    println!("ring append of {RECORD} B: {:.1} ns at least, {ratio:.2} of the vector", least[1]);
+    Ok(())
 }
 
 /// A put that is logged and not waited for, beside the same one in memory.
@@ -248,7 +301,7 @@ fn replay(path: &Path, rounds: usize) -> Result<(), Failure> {
         let begun = Instant::now();
         let mut sum = 0;
         recover_log::<_, Error>(&disk, id, FIRST_ADDRESS, &mut |_, record| {
-            if let Record::Op(Op::Put { key, value, .. }) = std::hint::black_box(record) {
+            if let Record::Op(Op::Put { key, value, .. }) = black_box(record) {
                 sum += key.len() + value.len();
             }
             Ok(())
