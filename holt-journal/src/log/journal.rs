@@ -428,6 +428,9 @@ mod tests {
 
     /// A child has its parent's memory and files and another process id: that is all that this imitates, and all that
     /// the log looks at.
+    ///
+    /// A real fork takes `unsafe`, by itself or as a hook before an `exec`, and this crate has none; and a process that is
+    /// started as a program has not got its parent's memory, so there is nothing in it to refuse.
     #[test]
     fn a_forked_child_neither_writes_nor_closes_what_its_parent_has_open() {
         const SEGMENT: &str = "LOG-0000000000001000";

@@ -4,17 +4,23 @@
 //! to be on the device that is to be measured. Every ratio is the median of the ratios of neighbouring measurements, so
 //! that other work on the machine weighs on both sides.
 
+mod floor;
+
 use std::fs::File;
+use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::BufMut;
 use holt_art::Art;
 use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
 use holt_engine::{Db, Durability, Options};
 use holt_journal::disk::RealDisk;
 use holt_journal::{Error, create_log, recover_log};
+
+use floor::Floor;
 
 /// Keys that the puts go round in.
 const KEYS: u64 = 50_000;
@@ -56,6 +62,7 @@ fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure
 fn main() -> Result<(), Failure> {
     let rounds = std::env::args().nth(1).map_or(Ok(60), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
+    ring(rounds)?;
     puts(&directory.path().join("puts"), rounds)?;
     syncs(&directory.path().join("syncs"), rounds)?;
     replay(&directory.path().join("replay"), rounds.div_ceil(10))?;
@@ -64,6 +71,56 @@ fn main() -> Result<(), Failure> {
 
 fn open(path: &Path) -> Result<Db, Failure> {
     Ok(Options::new().checkpoint_bytes(0).open(path)?)
+}
+
+/// An append of 100 bytes to the ring by one thread, beside a plain copy and a vector behind a mutex.
+fn ring(rounds: usize) -> Result<(), Failure> {
+    const PORTION: usize = 2000;
+    const RECORD: usize = 100;
+    let (ring, mut consumer) = holt_wal_ring::Ring::new(PORTION * RECORD.next_multiple_of(8), 0)?;
+    let mut plain = vec![1; PORTION * RECORD];
+    let vector = Mutex::new(Vec::with_capacity(PORTION * RECORD));
+    let record = [7; RECORD];
+    let (mut least, mut ratios) = ([f64::MAX; 3], Vec::new());
+    for round in 0..rounds * 20 {
+        let mut sides = [0.0; 3];
+        for turn in 0..3 {
+            let side = (round + turn) % 3;
+            let took = match side {
+                0 => timed(|| {
+                    for place in plain.chunks_exact_mut(RECORD) {
+                        place.copy_from_slice(black_box(&record));
+                    }
+                    Ok(())
+                })?,
+                1 => timed(|| {
+                    for _ in 0..PORTION {
+                        let mut place = ring.acquire(RECORD)?.reserve();
+                        place.put_slice(black_box(&record));
+                        place.publish();
+                    }
+                    Ok(())
+                })?,
+                _ => timed(|| {
+                    for _ in 0..PORTION {
+                        let mut vector = vector.lock().map_err(|_| "a thread panicked")?;
+                        vector.extend_from_slice(black_box(&record));
+                    }
+                    Ok(())
+                })?,
+            };
+            sides[side] = took.as_nanos() as f64 / PORTION as f64;
+            least[side] = least[side].min(sides[side]);
+        }
+        ratios.push(sides[1] / sides[2]);
+        consumer.drain(|_| Ok::<(), Failure>(()))?;
+        vector.lock().map_err(|_| "a thread panicked")?.clear();
+    }
+    println!("copy of {RECORD} B: {:.1} ns at least", least[0]);
+    println!("the same onto a vector behind a mutex: {:.1} ns at least", least[2]);
+    let ratio = median(ratios);
+    println!("ring append of {RECORD} B: {:.1} ns at least, {ratio:.2} of the vector", least[1]);
+    Ok(())
 }
 
 /// A put that is logged and not waited for, beside the same one in memory.
@@ -107,11 +164,24 @@ fn puts(path: &Path, rounds: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One client's synced put beside a plain write of as many bytes and `fdatasync`; 32 clients beside one.
+/// Calls `put` so many times in each of the clients' threads, with the client's number and the call's.
+fn crowd(each: u64, put: impl Fn(u64, u64) + Sync) {
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let put = &put;
+            scope.spawn(move || (0..each).for_each(|number| put(client, number)));
+        }
+    });
+}
+
+/// One client's synced put beside a plain write of as many bytes and `fdatasync`; 32 clients beside one, and beside 32 threads
+/// that share plain writes.
 fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     const EACH: u64 = 20;
     // So many that starting the threads is little beside it.
     const EACH_OF_MANY: u64 = 200;
+    /// Bytes of the plain file that are gone round in.
+    const ROOM: u64 = 15 << 20;
     let db = open(path)?;
     let (tree, value) = (db.default_tree(), [7; VALUE]);
     tree.put_with(&key(0), &value, Durability::Sync)?;
@@ -120,16 +190,19 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     raw.write_all_at(&vec![0; 16 << 20], 0)?;
     raw.sync_all()?;
     let bytes = vec![7; record];
-    let (mut to_raw, mut to_one, mut least) = (Vec::new(), Vec::new(), [f64::MAX; 3]);
+    let floor = Floor::new(&raw, ROOM, record);
+    let (mut to_raw, mut to_one, mut floors, mut to_floor) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut least = [f64::MAX; 4];
     let mut at = 0;
     for round in 0..rounds as u64 {
-        let mut sides = [0.0; 3];
-        for turn in 0..3 {
-            let side = ((round + turn) % 3) as usize;
+        let mut sides = [0.0; 4];
+        for turn in 0..4 {
+            let side = ((round + turn) % 4) as usize;
             let took = match side {
                 0 => timed(|| {
                     for _ in 0..EACH {
-                        raw.write_all_at(&bytes, at % (15 << 20))?;
+                        raw.write_all_at(&bytes, at % ROOM)?;
                         raw.sync_data()?;
                         at += bytes.len() as u64;
                     }
@@ -141,28 +214,26 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
                     }
                     Ok(())
                 })?,
-                _ => timed(|| {
-                    std::thread::scope(|scope| {
-                        for client in 0..CLIENTS {
-                            let tree = &tree;
-                            scope.spawn(move || {
-                                for number in 0..EACH_OF_MANY {
-                                    let key = key(client * 1000 + number);
-                                    tree.put_with(&key, &value, Durability::Sync)
-                                        .expect("the disk works");
-                                }
-                            });
-                        }
+                2 => timed(|| {
+                    crowd(EACH_OF_MANY, |client, number| {
+                        tree.put_with(&key(client * 1000 + number), &value, Durability::Sync)
+                            .expect("the disk works");
                     });
                     Ok(())
                 })?,
+                _ => timed(|| {
+                    crowd(EACH_OF_MANY, |_, _| floor.put().expect("the disk works"));
+                    Ok(())
+                })?,
             };
-            let count = if side == 2 { EACH_OF_MANY * CLIENTS } else { EACH };
+            let count = if side < 2 { EACH } else { EACH_OF_MANY * CLIENTS };
             sides[side] = took.as_nanos() as f64 / 1e3 / count as f64;
             least[side] = least[side].min(sides[side]);
         }
         to_raw.push(sides[1] / sides[0]);
         to_one.push(sides[1] / sides[2]);
+        floors.push(sides[0] / sides[3]);
+        to_floor.push(sides[2] / sides[3]);
     }
     println!("raw write of {record} B and fdatasync: {:.0} µs at least", least[0]);
     println!("synced put, one client: {:.0} µs at least, {:.2} of it", least[1], median(to_raw));
@@ -170,6 +241,13 @@ fn syncs(path: &Path, rounds: usize) -> Result<(), Failure> {
     println!(
         "synced put, {CLIENTS} clients: {:.1} µs at least, {many:.1} times one client's rate",
         least[2]
+    );
+    println!(
+        "{CLIENTS} threads that share raw writes and fdatasync: {:.1} µs at least, {:.1} times one's rate; \
+         the put takes {:.2} of it",
+        least[3],
+        median(floors),
+        median(to_floor)
     );
     db.close()?;
     Ok(())
@@ -223,7 +301,7 @@ fn replay(path: &Path, rounds: usize) -> Result<(), Failure> {
         let begun = Instant::now();
         let mut sum = 0;
         recover_log::<_, Error>(&disk, id, FIRST_ADDRESS, &mut |_, record| {
-            if let Record::Op(Op::Put { key, value, .. }) = std::hint::black_box(record) {
+            if let Record::Op(Op::Put { key, value, .. }) = black_box(record) {
                 sum += key.len() + value.len();
             }
             Ok(())
