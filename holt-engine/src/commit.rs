@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::guard::{Guard, Guarded};
 use crate::options::Durability;
+use crate::room::Attempts;
 use crate::sync::Arc;
 
 /// What is to be done.
@@ -86,6 +87,17 @@ impl<D: Disk> Core<D> {
         request: &Request<'_>,
         durability: Durability,
     ) -> Result<Commit, Error> {
+        let mut attempts = Attempts::default();
+        loop {
+            self.wait_for_copies();
+            match self.commit_once(request, durability) {
+                Err(error) => self.make_room(error, &mut attempts)?,
+                done => return done,
+            }
+        }
+    }
+
+    fn commit_once(&self, request: &Request<'_>, durability: Durability) -> Result<Commit, Error> {
         let log = self.log()?;
         let ops = operations(request.record.as_ref())?;
         let permit = match &request.record {
