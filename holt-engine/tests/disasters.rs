@@ -1,6 +1,7 @@
 //! One disaster after the other: power cuts, kills and failing calls at random moments, ten on one
 //! database, with more writes and checkpoints between them, and within the recovery itself. And no
-//! disaster at all, but everything at once: writers, prefix moves, batches, checkpoints, compactions.
+//! disaster at all, but everything at once: writers, prefix moves, batches, checkpoints, compactions,
+//! snapshots.
 //!
 //! After each of them the database holds the writes up to one point, everything acknowledged among
 //! them, verifies, and every slot and extent is accounted for.
@@ -265,8 +266,9 @@ fn ten_disasters_in_a_row_lose_nothing_and_leak_nothing() {
 }
 
 /// Writers in directories of their own, of which each knows exactly what is in it, beside
-/// checkpoints and compactions without a pause. `frames` is the room in memory.
-fn everything_at_once(seed: u64, frames: u64, operations: u64) {
+/// checkpoints and compactions without a pause, and on demand a reader of snapshots. `frames` is the room
+/// in memory.
+fn everything_at_once(seed: u64, frames: u64, operations: u64, snapshots: bool) {
     const WRITERS: u64 = 3;
     let disk = SimDisk::new(seed);
     let mut options = options();
@@ -286,6 +288,22 @@ fn everything_at_once(seed: u64, frames: u64, operations: u64) {
             }
             made
         });
+        let reader = scope.spawn(|| {
+            while snapshots {
+                let snapshot = db.snapshot().unwrap().default_tree().unwrap();
+                let read = || -> Model {
+                    let records = snapshot.scan().into_iter();
+                    records.map(|entry| entry.unwrap().into_record().unwrap()).collect()
+                };
+                let first = read();
+                // Checkpoints, compactions and every kind of change come in between.
+                thread::yield_now();
+                assert!(read() == first, "seed {seed}: a snapshot has changed");
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
         let write = |writer: u64| {
             let (db, tree) = (&db, db.default_tree());
             move || {
@@ -304,6 +322,7 @@ fn everything_at_once(seed: u64, frames: u64, operations: u64) {
         let models: Vec<Model> =
             writers.into_iter().map(|writer| writer.join().expect("it did not panic")).collect();
         done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
         (models, maker.join().unwrap())
     });
     assert!(checkpoints > 0);
@@ -321,10 +340,10 @@ fn everything_at_once(seed: u64, frames: u64, operations: u64) {
 }
 
 #[test]
-fn checkpoints_beside_writers_moves_and_compactions_keep_what_the_model_has() {
+fn checkpoints_beside_writers_moves_snapshots_and_compactions_keep_what_the_model_has() {
     let seed = seed(0xA11_0115);
     for round in 0..rounds(4) {
-        everything_at_once(seed.wrapping_add(round), 1 << 14, 3000);
+        everything_at_once(seed.wrapping_add(round), 1 << 14, 3000, true);
     }
 }
 
@@ -332,6 +351,6 @@ fn checkpoints_beside_writers_moves_and_compactions_keep_what_the_model_has() {
 fn checkpoints_beside_writers_in_a_small_memory_make_nothing_fail() {
     let seed = seed(0x5_3A11);
     for round in 0..rounds(4) {
-        everything_at_once(seed.wrapping_add(round), 96, 3000);
+        everything_at_once(seed.wrapping_add(round), 96, 3000, false);
     }
 }
