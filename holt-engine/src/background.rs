@@ -24,7 +24,8 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::stats::CheckpointStats;
 use crate::sync::{
-    Arc, AtomicBool, AtomicU64, Builder, Condvar, JoinHandle, Mutex, Ordering, Weak, lock, wait_for,
+    Arc, AtomicBool, AtomicU64, Builder, Condvar, JoinHandle, Mutex, Ordering, Weak, lock, wait,
+    wait_for,
 };
 
 /// An address that no log reaches.
@@ -51,6 +52,8 @@ pub(crate) struct Due {
     idle: Duration,
     /// Whether writes are refused. Read by every writer, written by who makes a checkpoint.
     refusing: AtomicBool,
+    /// Writers that wait for a checkpoint's next step; written with the state's mutex held.
+    waiting: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,7 +62,20 @@ pub(crate) struct Due {
 struct State {
     wanted: bool,
     stopped: bool,
+    /// Steps of checkpoints that somebody may have waited for.
+    steps: u64,
+    /// Checkpoints that have ended, well or not.
+    ended: u64,
     figures: CheckpointStats,
+}
+
+/// What waiting for a checkpoint came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// One has read on, or ended. With the number of those that have ended.
+    Made(u64),
+    /// None was being made.
+    None,
 }
 
 /// Why the thread goes on.
@@ -81,6 +97,7 @@ impl Due {
             volume: options.checkpoint_bytes,
             idle: options.checkpoint_idle,
             refusing: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -131,17 +148,51 @@ impl Due {
         self.address.store(next, Ordering::Relaxed);
     }
 
-    /// A checkpoint begins.
-    pub(crate) fn begins(&self) {
+    /// A checkpoint begins. It ends at the latest when what this returns is dropped: should it panic, those
+    /// who wait for it go on.
+    pub(crate) fn begins(&self) -> Running<'_> {
         lock(&self.state).figures.running = true;
+        Running(self)
+    }
+
+    /// The checkpoint that is being made has read an object, and needs no copy of it any more.
+    pub(crate) fn step(&self) {
+        // Relaxed: whoever is missed here hears of the next step, or of the end.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            lock(&self.state).steps += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the checkpoint that is being made has taken a step or has ended.
+    pub(crate) fn wait_for_progress(&self) -> Progress {
+        let mut state = lock(&self.state);
+        if !state.figures.running {
+            return Progress::None;
+        }
+        // Relaxed, both: see `step`.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let (steps, ended) = (state.steps, state.ended);
+        while (state.steps, state.ended) == (steps, ended) {
+            state = wait(&self.changed, state);
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Progress::Made(state.ended)
+    }
+
+    /// A checkpoint has ended: `state` is its figures' guard.
+    fn end(&self, state: &mut State) {
+        state.figures.running = false;
+        state.ended += 1;
+        self.changed.notify_all();
     }
 
     /// A checkpoint ended well. `pause` is for how long its cut kept writers out, if it took one.
     pub(crate) fn made(&self, made: &Checkpoint, pause: Option<Duration>) {
         self.again(made.log_address);
         let mut state = lock(&self.state);
+        self.end(&mut state);
         let figures = &mut state.figures;
-        figures.running = false;
         figures.failure = None;
         figures.failures_in_a_row = 0;
         if let Some(pause) = pause {
@@ -161,8 +212,8 @@ impl Due {
         // Without that a full disk would be asked again by every write.
         self.again(tail);
         let mut state = lock(&self.state);
+        self.end(&mut state);
         let figures = &mut state.figures;
-        figures.running = false;
         figures.failure = Some(why);
         figures.failures += 1;
         figures.failures_in_a_row += 1;
@@ -207,6 +258,19 @@ impl Due {
     fn stop(&self) {
         lock(&self.state).stopped = true;
         self.changed.notify_all();
+    }
+}
+
+/// A checkpoint that is being made.
+#[derive(Debug)]
+pub(crate) struct Running<'a>(&'a Due);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        if state.figures.running {
+            self.0.end(&mut state);
+        }
     }
 }
 

@@ -12,16 +12,25 @@
 
 use std::time::{Duration, Instant};
 
-use holt_art::Cut;
+use holt_art::{Cut, FrameId};
+use holt_codec::EXTENT_UNIT;
 use holt_journal::disk::Disk;
 use holt_journal::store::{ImageSource, ObjectId, SourceError};
 use holt_journal::{Ack, Journal};
 
+use crate::background::Due;
 use crate::core::{Core, Files};
 use crate::error::Error;
 use crate::log::Log;
 use crate::sync::lock;
 use crate::trace;
+
+/// Frames that are kept ready for the copies of the first writers behind a cut, at most: 128 MiB. There are no
+/// more of them than the trees have frames.
+const SPARES: usize = 2048;
+
+/// A frame is written anew for less space on disk if it gives a unit of that back.
+const GAIN: usize = EXTENT_UNIT as usize;
 
 /// What a checkpoint did.
 ///
@@ -96,7 +105,7 @@ fn make_alone<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
         return Err(failure.into());
     }
     let _span = trace::checkpoint();
-    core.due.begins();
+    let _running = core.due.begins();
     match attempt(core, files, journal) {
         Ok((made, pause)) => {
             core.due.made(&made, pause);
@@ -128,6 +137,8 @@ fn attempt<D: Disk>(
     if tail == files.store.log_address() {
         return Ok((Checkpoint { log_address: tail, images: 0, bytes: 0 }, None));
     }
+    // Whoever writes first behind the cut finds memory that has been touched.
+    core.pool.ready_spares(SPARES);
     let begun = Instant::now();
     let closed = core.pool.close_gate();
     let cut = core.pool.cut(&closed)?;
@@ -138,10 +149,11 @@ fn attempt<D: Disk>(
     let report = files.store.checkpoint(
         log_address,
         &meta.encode(),
-        &mut CutImages { cut: &cut },
+        &mut CutImages { cut: &cut, due: &core.due },
         &mut || journal.wait(log_address, Ack::Sync),
     )?;
     cut.commit();
+    core.due.step();
     // The copies that the cut needed are free again.
     core.trash.filled();
     journal.truncate_below(log_address)?;
@@ -154,6 +166,7 @@ fn attempt<D: Disk>(
 pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     let _alone = lock(&core.checkpointing);
     let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
+    tidy(core)?;
     make_alone(core)?;
     let Some(files) = &core.files else { return Ok(Compaction::default()) };
     let report = files.store.compact()?;
@@ -164,9 +177,24 @@ pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     Ok(Compaction { moved: report.moved, bytes_before, bytes_after: report.bytes_after })
 }
 
+/// Writes frames anew that have free blocks in them, so that what a checkpoint writes of them is as
+/// short as it can be. No key changes, and nothing is logged.
+fn tidy<D: Disk>(core: &Core<D>) -> Result<(), Error> {
+    for number in 1..core.pool.frame_limit() {
+        let tidied = core.pool.tidy(&core.pool.enter(), FrameId::new(number), GAIN);
+        match tidied {
+            // For want of room the rest stays as it is: nothing depends on it.
+            Err(holt_art::Error::PoolFull { .. } | holt_art::Error::TooManyChanged { .. }) => break,
+            tidied => drop(tidied?),
+        }
+    }
+    Ok(())
+}
+
 /// The frames of a cut as the store sees them: numbers and bytes.
 struct CutImages<'a> {
     cut: &'a Cut,
+    due: &'a Due,
 }
 
 impl ImageSource for CutImages<'_> {
@@ -179,6 +207,10 @@ impl ImageSource for CutImages<'_> {
     }
 
     fn image(&mut self, id: ObjectId, out: &mut Vec<u8>) -> Result<(), SourceError> {
-        self.cut.image(id.0, out).map_err(SourceError::from)
+        self.cut.image(id.0, out).map_err(SourceError::from)?;
+        // The copy that a writer may have left is room for the next.
+        self.cut.done(id.0);
+        self.due.step();
+        Ok(())
     }
 }

@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::guard::{Guard, Guarded};
 use crate::options::Durability;
+use crate::room::Attempts;
 use crate::sync::Arc;
 
 /// What is to be done.
@@ -90,13 +91,29 @@ impl<D: Disk> Core<D> {
         Ok(done.expect("there is no further condition"))
     }
 
-    /// As [`commit`](Self::commit), if `valid` says so, which is asked when nobody else writes; else
-    /// none.
+    /// As [`commit`](Self::commit), if `valid` says so, which is asked when nobody else writes, and again
+    /// if all begins anew; else none.
     pub(crate) fn commit_if(
         &self,
         request: &Request<'_>,
         durability: Durability,
-        valid: impl FnOnce() -> Result<bool, Error>,
+        mut valid: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<Option<Commit>, Error> {
+        let mut attempts = Attempts::default();
+        loop {
+            self.wait_for_copies();
+            match self.commit_once(request, durability, &mut valid) {
+                Err(error) => self.make_room(error, &mut attempts)?,
+                done => return done,
+            }
+        }
+    }
+
+    fn commit_once(
+        &self,
+        request: &Request<'_>,
+        durability: Durability,
+        valid: &mut impl FnMut() -> Result<bool, Error>,
     ) -> Result<Option<Commit>, Error> {
         let log = self.log()?;
         let ops = operations(request.record.as_ref())?;

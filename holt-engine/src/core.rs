@@ -2,8 +2,8 @@
 //!
 //! # The order of every write
 //!
-//! 1. The input is validated and the log's permit is taken. Only this step may block or be refused
-//!    for want of space.
+//! 1. The input is validated and the log's permit is taken. Only this step may block. What then finds
+//!    no room in memory leaves the gate, waits for room, and begins anew (see `room.rs`).
 //! 2. Inside the gate the tree applies the change and calls the sequencer once, which turns the
 //!    permit into an address in the log: the version. Whatever fails, fails before that call.
 //! 3. Outside the gate the record is written into its place in the ring and published.
@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::log::{Log, Reservation};
 use crate::options::{Durability, Options};
 use crate::reclaim::{Reclaimer, Trash};
+use crate::room::Attempts;
 use crate::snapshot::Snapshots;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::{MAX_KEY, MAX_VALUE};
@@ -153,7 +154,7 @@ impl<D: Disk> Core<D> {
         &self,
         record: &Record<'_>,
         durability: Durability,
-        apply: impl FnOnce(&Pass<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
+        apply: impl FnMut(&Pass<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.write_inside(record, durability, || self.pool.enter(), apply)
     }
@@ -163,7 +164,7 @@ impl<D: Disk> Core<D> {
         &self,
         record: &Record<'_>,
         durability: Durability,
-        apply: impl FnOnce(&Closed<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
+        apply: impl FnMut(&Closed<'_>, &mut dyn FnMut() -> Version) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.write_inside(record, durability, || self.pool.close_gate(), apply)
     }
@@ -173,29 +174,38 @@ impl<D: Disk> Core<D> {
         &self,
         record: &Record<'_>,
         durability: Durability,
-        gate: impl FnOnce() -> G,
-        apply: impl FnOnce(&G, &mut dyn FnMut() -> Version) -> Result<R, Error>,
+        gate: impl Fn() -> G,
+        mut apply: impl FnMut(&G, &mut dyn FnMut() -> Version) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let log = self.log()?;
-        let mut permit = Some(log.permit(record.encoded_len()?)?);
-        let mut reservation = None;
-        let inside = gate();
-        let outcome = apply(&inside, &mut || {
-            let permit = permit.take().expect("a change is sequenced once");
-            reservation.insert(permit.reserve()).version()
-        });
-        drop(inside);
-        match reservation {
-            Some(reservation) => self.publish(record, reservation, durability)?,
-            None => {
-                drop(permit);
-                // An error promises nothing, so it has nothing to wait for.
-                if outcome.is_ok() {
+        let mut attempts = Attempts::default();
+        loop {
+            self.wait_for_copies();
+            let log = self.log()?;
+            let mut permit = Some(log.permit(record.encoded_len()?)?);
+            let mut reservation = None;
+            let inside = gate();
+            let outcome = apply(&inside, &mut || {
+                let permit = permit.take().expect("a change is sequenced once");
+                reservation.insert(permit.reserve()).version()
+            });
+            drop(inside);
+            match (reservation, outcome) {
+                (Some(reservation), outcome) => {
+                    self.publish(record, reservation, durability)?;
+                    return outcome;
+                }
+                (None, Ok(unchanged)) => {
+                    drop(permit);
                     self.rest(durability)?;
+                    return Ok(unchanged);
+                }
+                // An error promises nothing, so it has nothing to wait for.
+                (None, Err(error)) => {
+                    drop(permit);
+                    self.make_room(error, &mut attempts)?;
                 }
             }
         }
-        outcome
     }
 
     /// Ends a write that has been applied.

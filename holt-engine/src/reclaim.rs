@@ -8,8 +8,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use holt_art::Pool;
 use holt_journal::disk::Disk;
 
+use crate::catalog::Catalog;
 use crate::core::Core;
 use crate::error::Error;
 use crate::sync::{
@@ -22,6 +24,8 @@ const AT_ONCE: usize = 4;
 /// How the thread hears that there is something to do.
 #[derive(Debug, Default)]
 pub(crate) struct Trash {
+    /// Held by whoever takes a subtree apart: one at a time does.
+    emptying: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
     /// Whether the thread has stopped half-way, for want of memory most likely. Written by the
@@ -49,6 +53,20 @@ impl Trash {
         if self.stalled.load(Ordering::Relaxed) {
             self.filled();
         }
+    }
+
+    /// Takes a few subtrees apart; says whether there may be more room now.
+    ///
+    /// # Errors
+    ///
+    /// A lack of room for copies, or damage.
+    pub(crate) fn take_apart(&self, catalog: &Catalog, pool: &Pool) -> Result<bool, Error> {
+        let _alone = lock(&self.emptying);
+        let some = !catalog.trash().is_empty();
+        if some {
+            catalog.trash().reclaim(&pool.enter(), AT_ONCE)?;
+        }
+        Ok(some)
     }
 
     /// Waits until there is something to do; false if the thread is to end.
@@ -106,7 +124,7 @@ fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {
             let Some(core) = weak.upgrade() else { return };
             // A lack of room for copies, or damage, is met again by the next attempt: after the
             // next removal or checkpoint, or when a snapshot goes. A panic must not end all attempts.
-            let step = || core.catalog.trash().reclaim(&core.pool.enter(), AT_ONCE);
+            let step = || core.trash.take_apart(&core.catalog, &core.pool);
             let more = catch_unwind(AssertUnwindSafe(step));
             if trash.is_stopped() {
                 return;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holt_art::{Pool, Version};
+use holt_journal::SegmentStats;
 use holt_journal::disk::Disk;
 
 use crate::core::Core;
@@ -50,6 +51,9 @@ pub struct Stats {
     pub live_bytes: u64,
     /// Bytes of disk that the segments of the log take, reserved space among them.
     pub log_bytes: u64,
+    /// The segment files of the log: how many there are, and how many were used again. Empty for a database that is open for
+    /// reading alone.
+    pub log_segments: SegmentStats,
     /// Address at which the log ends: every write moves it on, and it never goes back.
     pub log_address: u64,
     /// Address of the log up to which the last checkpoint holds everything; none before the first.
@@ -186,6 +190,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         store_bytes: 0,
         live_bytes: 0,
         log_bytes: 0,
+        log_segments: SegmentStats::default(),
         log_address: core.log_address(),
         checkpoint_address: None,
         checkpoint_failure: checkpoints.failure.clone(),
@@ -203,6 +208,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
             let held = feeds.slowest.map(|slowest| store.log_address.saturating_sub(slowest));
             let held_bytes = held.unwrap_or(0);
             stats.feeds = FeedStats { open: feeds.open, held_bytes, cut_off: feeds.cut_off };
+            stats.log_segments = journal.segments();
         }
         stats.checkpoint_address = (store.sequence > 1).then_some(store.log_address);
     }

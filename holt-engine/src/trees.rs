@@ -99,7 +99,11 @@ impl<D: Disk> Core<D> {
         let length = record.encoded_len()? as u64;
         let mut stray = None;
         let created = self.write(&record, self.durability, |pass, sequence| {
-            let tree = self.pool.create_tree(pass)?;
+            // There is one already if a first attempt found no room for its entry.
+            let tree = match stray {
+                Some(root) => self.pool.open_tree(root)?,
+                None => self.pool.create_tree(pass)?,
+            };
             stray = Some(tree.root());
             let mut end = 0;
             self.catalog.insert(pass, name, id, &tree, || {

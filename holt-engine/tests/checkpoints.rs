@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Random, contents, seed};
-use holt_engine::disk::{Fault, Operation, SimDisk, Target, Trigger};
+use holt_engine::disk::{Disk, Fault, Operation, SimDisk, Target, Trigger};
 use holt_engine::{Db, Error, Options, Stats};
 
 fn open(disk: &SimDisk, options: &Options) -> Db<SimDisk> {
@@ -162,6 +162,32 @@ fn churn_at_constant_size_keeps_the_frame_file_within_twice_its_contents() {
     }
     assert!(most > 1 << 20, "{most} bytes are no churn");
     assert!(db.verify().unwrap().faults.is_empty());
+}
+
+#[test]
+fn segments_that_a_checkpoint_passes_are_used_again_and_told_in_the_figures() {
+    let disk = SimDisk::new(8);
+    let mut options = small();
+    options.checkpoint_bytes(0);
+    let db = open(&disk, &options);
+    let tree = db.default_tree();
+    let mut most = 0;
+    for round in 0..12_u32 {
+        // Three segments' worth.
+        for number in 0..190_u32 {
+            tree.put(&number.to_be_bytes(), &vec![round as u8; 1000]).unwrap();
+        }
+        db.checkpoint().unwrap();
+        let stats = db.stats().unwrap().log_segments;
+        most = most.max(stats.segments + stats.spares);
+        assert!(stats.spares <= 2 && stats.segments >= 1, "{stats:?}");
+    }
+    let stats = db.stats().unwrap().log_segments;
+    // 2.3 MB of records, in windows of 64 KiB.
+    assert!(stats.made >= 35 && stats.recycled >= 12 && stats.recycled < stats.made, "{stats:?}");
+    assert!(most <= 8, "{most} files at a time");
+    let files = disk.list().unwrap().iter().filter(|name| name.starts_with("LOG-")).count() as u64;
+    assert!(files >= stats.segments + stats.spares, "{files} files, {stats:?}");
 }
 
 #[test]

@@ -185,3 +185,68 @@ fn a_checkpoint_thread_that_panics_is_told_of_and_checkpoints_and_writes_are_ref
     assert_eq!(left.default_tree().len().unwrap(), acknowledged);
     assert!(db.close().is_err(), "the store cannot settle what panicked");
 }
+
+const FRAME: u64 = 64 << 10;
+const FRAMES: u64 = 64;
+
+/// Makes a checkpoint in a small memory of which the trees take `load` frames, and holds it while it writes
+/// its first images until a writer who changes every frame has come as far as it can: there is no room
+/// for that many copies. Then the checkpoint goes on, or panics; the writer is to come to its end.
+fn hold_a_checkpoint(load: u64, panics: bool) -> Db<HookedDisk> {
+    let disk = HookedDisk::new(&SimDisk::new(7));
+    let mut options = Options::new();
+    options.memory_bytes(FRAMES * FRAME).checkpoint_bytes(0);
+    let db = options.open_on(Arc::clone(&disk)).unwrap();
+    let tree = db.default_tree();
+    let mut count = 0_u32;
+    while !count.is_multiple_of(100) || db.stats().unwrap().frames < load {
+        tree.put(&count.to_be_bytes(), &[1; 800]).unwrap();
+        count += 1;
+    }
+    let frames = db.stats().unwrap().frames;
+    let (started, writer) = std::sync::mpsc::channel();
+    let in_hook = db.clone();
+    *disk.data_write.lock().unwrap() = Some(Box::new(move || {
+        let tree = in_hook.default_tree();
+        let overwrite = move || {
+            for number in 0..count {
+                tree.put(&number.to_be_bytes(), &[2; 800])?;
+            }
+            Ok::<_, Error>(())
+        };
+        let thread = std::thread::spawn(overwrite);
+        // Until it has come as far as it can, or has failed.
+        let full = (frames + FRAMES / 4).min(FRAMES - 8) * FRAME;
+        while in_hook.stats().unwrap().memory_bytes < full && !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(in_hook);
+        started.send(thread).unwrap();
+        assert!(!panics, "the disk panics");
+    }));
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.checkpoint()));
+    assert_eq!(made.is_err(), panics);
+    writer.recv().unwrap().join().unwrap().unwrap_or_else(|error| panic!("{load}: {error}"));
+    assert!(tree.scan().into_iter().all(|entry| entry.unwrap().value() == Some(&[2; 800][..])));
+    let stats = db.stats().unwrap();
+    assert!(!stats.checkpoints.running);
+    assert_eq!(stats.memory_bytes, stats.frames * FRAME, "copies are kept");
+    db
+}
+
+#[test]
+fn writers_wait_for_a_checkpoint_that_holds_the_memory_they_need() {
+    // In the first the copies' share of the memory is used up, in the second all of the memory.
+    for load in [44, 54] {
+        let db = hold_a_checkpoint(load, false);
+        assert!(db.verify().unwrap().faults.is_empty());
+        db.checkpoint().unwrap();
+    }
+}
+
+#[test]
+fn writers_that_wait_for_a_checkpoint_go_on_when_it_panics() {
+    for load in [44, 54] {
+        drop(hold_a_checkpoint(load, true));
+    }
+}

@@ -6,6 +6,12 @@ use super::clock::Changed;
 use super::kept::Kept;
 use super::trial::TrialBooks;
 
+/// Slots that only those may take who are about to give frames back.
+const RESERVED: u32 = 4;
+
+/// Smaller pools have no slots to spare.
+const MIN_SLOTS_FOR_RESERVE: u32 = 48;
+
 /// See the module's documentation. Guarded by the pool's mutex.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -13,6 +19,10 @@ pub(crate) struct Books {
     /// Smallest slot that has never been used; slot 0 is not given out.
     next_slot: u32,
     slots: u32,
+    /// Slots that are free and not given to everybody.
+    reserved: u32,
+    /// How many there are at the moment to whom they are given.
+    privileged: u32,
     /// One more than the largest frame number there can be.
     frames: u32,
     free_frames: BTreeSet<u32>,
@@ -39,6 +49,8 @@ impl Books {
             free_slots: Vec::new(),
             next_slot: 1,
             slots,
+            reserved: if slots > MIN_SLOTS_FOR_RESERVE { RESERVED } else { 0 },
+            privileged: 0,
             frames,
             free_frames: BTreeSet::new(),
             next_frame: 1,
@@ -51,14 +63,26 @@ impl Books {
         }
     }
 
-    /// Takes a slot; `None` when all are in use.
+    /// Takes a slot; `None` when all are in use, but for those that are reserved.
     pub(crate) fn take_slot(&mut self) -> Option<u32> {
+        if self.free_slots.len() <= RESERVED as usize && self.free_places() == 0 {
+            return None;
+        }
         self.free_slots.pop().or_else(|| {
             (self.next_slot < self.slots).then(|| {
                 self.next_slot += 1;
                 self.next_slot - 1
             })
         })
+    }
+
+    /// Takes a slot that has never been used, unless so many that were are free.
+    pub(crate) fn take_fresh(&mut self, enough: usize) -> Option<u32> {
+        if self.free_slots.len() >= enough || self.next_slot == self.slots {
+            return None;
+        }
+        self.next_slot += 1;
+        Some(self.next_slot - 1)
     }
 
     pub(crate) fn give_slot(&mut self, slot: u32) {
@@ -111,9 +135,21 @@ impl Books {
         self.next_slot as usize - 1 - self.free_slots.len()
     }
 
+    /// Slots that can still be taken.
+    fn free_places(&self) -> usize {
+        let slots = self.free_slots.len() + (self.slots - self.next_slot) as usize;
+        let reserved = if self.privileged > 0 { 0 } else { self.reserved };
+        slots.saturating_sub(reserved as usize)
+    }
+
+    /// Gives the reserved slots to whoever asks, or no longer.
+    pub(crate) fn privilege(&mut self, given: bool) {
+        self.privileged = if given { self.privileged + 1 } else { self.privileged - 1 };
+    }
+
     /// How many frames can still be made, each with a slot.
     pub(crate) fn free(&self) -> usize {
-        let slots = self.free_slots.len() + (self.slots - self.next_slot) as usize;
+        let slots = self.free_places();
         let frames = self.free_frames.len() + (self.frames - self.next_frame) as usize;
         slots.min(frames)
     }

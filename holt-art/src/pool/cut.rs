@@ -7,6 +7,7 @@ use super::Pool;
 use super::blobs::{BLOB_OBJECT, UNBORN};
 use super::gate::Closed;
 use super::latch::NO_SLOT;
+use super::pins::slot_at;
 use crate::error::Error;
 use crate::frame::View;
 use crate::sync::{Ordering, lock};
@@ -86,10 +87,12 @@ impl Cut {
         let mut dirty: Vec<u64> = (1..limit)
             .filter(|&number| {
                 let latch = pool.latch(number).expect("below the limit");
-                // Acquire: a frame that a writer has moved on since then is among the
-                // preserved images, which are looked through afterwards.
-                let since = pool.epoch_of(number).load(Ordering::Acquire);
-                latch.observe().slot() != NO_SLOT && since > floor && since <= self.epoch
+                let epoch = pool.epoch_of(number);
+                // A frame that a writer has moved on since then is among the preserved images,
+                // which are looked through afterwards (pool::pins, edge 3).
+                let slot = slot_at(latch, epoch, self.epoch);
+                // Acquire: as in `slot_at`. What was changed since is later than the floor, too.
+                slot.is_some_and(|slot| slot != NO_SLOT) && epoch.load(Ordering::Acquire) > floor
             })
             .map(u64::from)
             .collect();
@@ -151,21 +154,33 @@ impl Cut {
             return self.pool.blobs.read(number, length, out).then_some(()).ok_or_else(unknown);
         }
         let number = u32::try_from(object).map_err(|_| unknown())?;
-        // The live frame, while no writer has touched it since the cut.
-        if let Some(latched) = self.pool.latch_now(number) {
-            // Acquire: as in `dirty`.
-            if self.pool.epoch_of(number).load(Ordering::Acquire) <= self.epoch {
-                copy(latched.view(), out);
-                return Ok(());
-            }
-        }
-        let books = lock(&self.pool.books);
-        let slot = books.kept.image(number, self.epoch);
-        drop(books);
-        // The slot stays as it is until the cut is over, and only this cut ends it.
-        let slot = slot.ok_or_else(unknown)?;
-        copy(View::new(self.pool.slot_words(slot)), out);
+        let latch = self.pool.latch(number).ok_or_else(unknown)?;
+        // No latch: whoever holds the latch of a frame of the cut must not wait for this copy,
+        // nor this one for him. A slot that the frame has at a pinned epoch is not written
+        // (pool::pins, edge 3).
+        let slot = match slot_at(latch, self.pool.epoch_of(number), self.epoch) {
+            Some(slot) => Some(slot).filter(|&slot| slot != NO_SLOT),
+            None => lock(&self.pool.books).kept.image(number, self.epoch),
+        };
+        copy(View::new(self.pool.slot_words(slot.ok_or_else(unknown)?)), out);
         Ok(())
+    }
+
+    /// Says that the cut is not asked for this object again. Writers who change it from now on need
+    /// no copy for the cut, and a copy that was made for it alone is given back: memory for copies
+    /// is for what the cut has not read yet.
+    ///
+    /// [`dirty`](Self::dirty) and [`freed`](Self::freed) are to be asked before the first such
+    /// call.
+    pub fn done(&self, object: u64) {
+        let (blob, number) = match object.checked_sub(BLOB_OBJECT) {
+            Some(number) => (true, number),
+            None => (false, object),
+        };
+        let Ok(number) = u32::try_from(number) else { return };
+        let mut books = lock(&self.pool.books);
+        let free = books.kept.done(blob, number, self.epoch);
+        self.pool.let_go(&mut books, free);
     }
 
     /// Ends the cut after all that it gave out has become durable.
@@ -195,9 +210,9 @@ impl Drop for Cut {
 /// Appends the used words of a frame as little-endian bytes.
 fn copy(view: View<'_>, out: &mut Vec<u8>) {
     let used = view.counters().used.min(crate::frame::FRAME_WORDS);
-    out.reserve(used * 8);
-    for at in 0..used {
-        out.extend_from_slice(&view.word(at).to_le_bytes());
+    out.resize(used * 8, 0);
+    for (at, bytes) in out.chunks_exact_mut(8).enumerate() {
+        bytes.copy_from_slice(&view.word(at).to_le_bytes());
     }
 }
 

@@ -11,8 +11,10 @@
 //! - Spans of one frame number do not overlap, so a number and an epoch name at most one
 //!   image, also when the number was freed and used again.
 //! - A blob's number is not used again while the blob is kept.
+//! - A cut that has [read](Kept::done) a thing needs it no longer: nothing is kept for that cut of
+//!   what it has read, so its copies are fewer the further it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An image of a frame, or a blob, that a pin needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,19 +29,32 @@ pub(crate) struct Item {
     pub(crate) until: u64,
 }
 
+/// A frame or a blob by its number; true for a blob.
+type Name = (bool, u32);
+
+impl Item {
+    fn name(&self) -> Name {
+        (self.slot == 0, self.number)
+    }
+}
+
 /// An epoch that is needed.
 #[derive(Debug)]
 struct Pin {
     /// What was last changed in this epoch or before is not needed: a cut leaves out what
     /// is committed.
     floor: Option<u64>,
-    /// What no newer pin needs.
-    items: Vec<Item>,
+    /// What is not needed either, because it has been read.
+    done: BTreeSet<Name>,
+    /// What no newer pin needs, by name and the span's end.
+    items: BTreeMap<(Name, u64), Item>,
+    /// How many of these are images.
+    images: usize,
 }
 
 impl Pin {
-    fn needs(&self, since: u64) -> bool {
-        self.floor.is_none_or(|floor| since > floor)
+    fn needs(&self, name: Name, since: u64) -> bool {
+        self.floor.is_none_or(|floor| since > floor) && !self.done.contains(&name)
     }
 }
 
@@ -60,16 +75,44 @@ impl Kept {
     /// was last changed in that epoch or before is of no interest to it.
     pub(crate) fn add(&mut self, epoch: u64, floor: Option<u64>) {
         debug_assert!(self.pins.last_key_value().is_none_or(|(&newest, _)| newest < epoch));
-        self.pins.insert(epoch, Pin { floor, items: Vec::new() });
+        let pin = Pin { floor, done: BTreeSet::new(), items: BTreeMap::new(), images: 0 };
+        self.pins.insert(epoch, pin);
     }
 
     /// Takes the pin at `epoch` away and returns its list, all of which has to be given to
     /// [`leave`](Self::leave), piece by piece if it is long.
     #[must_use]
     pub(crate) fn remove(&mut self, epoch: u64) -> Vec<Item> {
-        let items = self.pins.remove(&epoch).map_or_else(Vec::new, |pin| pin.items);
+        let pin = self.pins.remove(&epoch);
+        let items: Vec<Item> = pin.into_iter().flat_map(|pin| pin.items.into_values()).collect();
         self.leaving += items.len();
         items
+    }
+
+    /// The pin at `epoch` does not need the frame any more, or the blob. Returns what nobody needs
+    /// now.
+    #[must_use]
+    pub(crate) fn done(&mut self, blob: bool, number: u32, epoch: u64) -> Option<Item> {
+        let name = (blob, number);
+        let pin = self.pins.get_mut(&epoch)?;
+        pin.done.insert(name);
+        // The one span that the epoch lies in, if it has ended.
+        let ended = pin.items.range((name, epoch + 1)..=(name, u64::MAX)).next();
+        let (&key, &item) = ended.filter(|(_, item)| item.since <= epoch)?;
+        pin.items.remove(&key);
+        pin.images -= usize::from(item.slot != 0);
+        self.leaving += 1;
+        self.leave(&[item]).pop()
+    }
+
+    /// Whether a pin needs the frame as it was last changed in the epoch `since`.
+    pub(crate) fn needs(&self, number: u32, since: u64) -> bool {
+        self.pins.range(since..).any(|(_, pin)| pin.needs((false, number), since))
+    }
+
+    /// Images that are kept for the cut, as nothing newer needs them.
+    pub(crate) fn for_cuts(&self) -> usize {
+        self.pins.values().filter(|pin| pin.floor.is_some()).map(|pin| pin.images).sum()
     }
 
     /// Finds another pin for what was kept for a pin that has gone; returns what none needs.
@@ -107,8 +150,9 @@ impl Kept {
     fn list(&mut self, item: Item) -> bool {
         let pins = self.pins.range_mut(item.since..item.until.max(item.since)).rev();
         for (_, pin) in pins {
-            if pin.needs(item.since) {
-                pin.items.push(item);
+            if pin.needs(item.name(), item.since) {
+                pin.items.insert((item.name(), item.until), item);
+                pin.images += usize::from(item.slot != 0);
                 return true;
             }
         }
@@ -157,7 +201,7 @@ impl Kept {
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut listed = 0;
         for (&epoch, pin) in &self.pins {
-            for item in &pin.items {
+            for item in pin.items.values() {
                 let known = match item.slot {
                     0 => self.blobs.get(&item.number) == Some(&(item.since, item.until)),
                     slot => {
@@ -166,11 +210,14 @@ impl Kept {
                     }
                 };
                 let newest = self.pins.range(item.since..item.until).rev();
-                let newest =
-                    newest.filter(|(_, pin)| pin.needs(item.since)).map(|(&at, _)| at).next();
+                let needs = |pin: &Pin| pin.needs(item.name(), item.since);
+                let newest = newest.filter(|(_, pin)| needs(pin)).map(|(&at, _)| at).next();
                 if !known || newest != Some(epoch) {
                     return Err(format!("{item:?} is kept for epoch {epoch} and should not be"));
                 }
+            }
+            if pin.images != pin.items.values().filter(|item| item.slot != 0).count() {
+                return Err(format!("{} images are counted for epoch {epoch}", pin.images));
             }
             listed += pin.items.len();
         }
@@ -206,7 +253,7 @@ mod tests {
             kept.check().unwrap();
         }
         let items = kept.remove(5);
-        assert_eq!(kept.leave(&items), [image(2, 4, 6, 12), image(1, 2, 9, 11)]);
+        assert_eq!(kept.leave(&items), [image(1, 2, 9, 11), image(2, 4, 6, 12)]);
         kept.check().unwrap();
         assert_eq!(kept.counts(), (0, 0, 0));
     }
@@ -240,5 +287,33 @@ mod tests {
         assert_eq!(kept.leave(&items), [Item { number: 9, slot: 0, since: 6, until: 7 }]);
         kept.check().unwrap();
         assert_eq!(kept.counts(), (1, 1, 0));
+    }
+
+    #[test]
+    fn what_a_cut_has_read_is_kept_for_others_alone() {
+        let mut kept = Kept::default();
+        kept.add(3, None);
+        kept.add(6, Some(1));
+        // Read before and after the writer came; a blob with a frame's number is another thing.
+        assert_eq!(kept.done(false, 1, 6), None);
+        assert!(!kept.needs(1, 5) && kept.needs(2, 5) && kept.needs(1, 2));
+        assert!(!kept.keep(image(1, 5, 7, 11)));
+        assert!(kept.keep(Item { number: 1, slot: 0, since: 5, until: 7 }));
+        assert!(kept.keep(image(2, 4, 7, 12)));
+        assert_eq!(kept.for_cuts(), 1);
+        assert_eq!(kept.done(false, 2, 6), Some(image(2, 4, 7, 12)));
+        assert_eq!(kept.image(2, 6), None);
+        // The snapshot goes on needing what both had.
+        assert!(kept.keep(image(3, 2, 7, 13)));
+        assert_eq!(kept.done(false, 3, 6), None);
+        assert_eq!((kept.image(3, 3), kept.for_cuts()), (Some(13), 0));
+        kept.check().unwrap();
+        assert_eq!(kept.done(true, 1, 6), Some(Item { number: 1, slot: 0, since: 5, until: 7 }));
+        for epoch in [6, 3] {
+            let items = kept.remove(epoch);
+            assert_eq!(kept.leave(&items).len(), usize::from(epoch == 3));
+        }
+        kept.check().unwrap();
+        assert_eq!(kept.counts(), (0, 0, 0));
     }
 }

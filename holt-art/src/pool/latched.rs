@@ -107,10 +107,15 @@ impl<'p> Latched<'p> {
         self.first_change()
     }
 
+    /// Whether a pin needs the frame as it is: a cut that has read it does not.
+    fn is_needed(&self) -> bool {
+        lock(&self.pool.books).kept.needs(self.number, self.since())
+    }
+
     /// The first change in an epoch.
     #[cold]
     fn first_change(&mut self) -> Result<(), Error> {
-        let copy = self.pool.pins.need(self.since());
+        let copy = self.pool.pins.need(self.since()) && self.is_needed();
         if copy || self.since() <= self.pool.pins.committed() {
             self.pool.admit(1)?;
         }
@@ -147,6 +152,7 @@ impl<'p> Latched<'p> {
             // validation whatever they find there.
             books.give_slot(image.slot);
         }
+        self.pool.note_copies(&books);
         drop(books);
         self.mark_changed();
     }
@@ -172,7 +178,10 @@ impl<'p> Latched<'p> {
         let image = self.image();
         // Before the epoch is stored and the latch given back, as in `leave_slot`: whoever
         // finds the frame gone has to find its image.
-        let kept = lock(&self.pool.books).kept.keep(image);
+        let mut books = lock(&self.pool.books);
+        let kept = books.kept.keep(image);
+        self.pool.note_copies(&books);
+        drop(books);
         self.slot = NO_SLOT;
         self.mark_changed();
         let pool = self.pool;

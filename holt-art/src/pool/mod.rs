@@ -30,6 +30,7 @@ pub(crate) mod past;
 mod pins;
 pub(crate) mod snapshot;
 mod source;
+mod spare;
 mod stats;
 mod trial;
 
@@ -179,6 +180,8 @@ pub struct Pool {
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
     books: Mutex<Books>,
+    /// See [`Pool::is_crowded`]; written with the books' mutex held.
+    crowded: AtomicBool,
     /// Frames leave memory and come back, if there is where from.
     clock: Option<Box<Clock>>,
 }
@@ -247,6 +250,7 @@ impl Pool {
             trial: AtomicBool::new(false),
             names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32, frames as u32)),
+            crowded: AtomicBool::new(false),
             clock: source.map(|source| Clock::new(source, frames).map(Box::new)).transpose()?,
         }))
     }

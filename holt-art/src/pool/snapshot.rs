@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Pool;
 use super::books::Books;
 use super::gate::Closed;
+use super::kept::Item;
 use super::past::{Memo, Past};
 use crate::sync::{MutexGuard, lock};
 
@@ -83,13 +84,20 @@ impl Pool {
         // A piece at a time, as writers who want a slot wait meanwhile.
         for items in items.chunks(AT_A_TIME) {
             let mut books = lock(&self.books);
-            for item in books.kept.leave(items) {
-                match item.slot {
-                    0 => self.blobs.release(item.number),
-                    slot => books.give_slot(slot),
-                }
+            let free = books.kept.leave(items);
+            self.let_go(&mut books, free);
+        }
+    }
+
+    /// Gives back what no pin needs any more.
+    pub(super) fn let_go(&self, books: &mut Books, free: impl IntoIterator<Item = Item>) {
+        for item in free {
+            match item.slot {
+                0 => self.blobs.release(item.number),
+                slot => books.give_slot(slot),
             }
         }
+        self.note_copies(books);
     }
 }
 

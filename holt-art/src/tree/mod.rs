@@ -30,6 +30,7 @@ pub(crate) mod snapshot;
 mod source;
 mod spare;
 mod split;
+mod tidy;
 mod under;
 pub(crate) mod verify;
 mod walker;

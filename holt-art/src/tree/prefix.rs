@@ -135,7 +135,12 @@ impl Tree {
         let holding = Holding::new(&self.pool);
         let Some(path) = self.find_under(old, &holding)? else { return Ok(None) };
         let last = path.last().expect("a path is not empty");
-        self.require(path.len(), prefix.len())?;
+        if self.pool.may_refuse_changes() {
+            self.require(path.len(), prefix.len())?;
+        }
+        // Else only a place in the trash takes room, and where that is missing nothing has changed. What
+        // that takes is reserved, so that a full pool can be emptied.
+        let reserve = self.pool.use_reserve();
         if !leads_on(self.pool.view(last.seen), last.spot.at) {
             let mut blobs = Vec::new();
             self.take_off_now(old, Stays::Nothing, |number| blobs.push(number))?;
@@ -144,6 +149,7 @@ impl Tree {
             let gone = trash.unused_name(&holding)?;
             self.shift(old, trash, Key::new(&gone))?;
         }
+        drop(reserve);
         let version = sequence();
         self.merge_below(old);
         Ok(Some(version))
@@ -160,6 +166,7 @@ impl Tree {
     /// [`Error::PoolFull`] when an open cut or snapshot needs a frame and there is no room
     /// for a copy; what was freed before stays free.
     pub fn reclaim(&self, _pass: &Pass<'_>, parts: usize) -> Result<bool, Error> {
+        let _reserve = self.pool.use_reserve();
         let mut blobs = Vec::new();
         for _ in 0..parts {
             let Some(path) = self.path_first()? else { continue };

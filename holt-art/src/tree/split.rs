@@ -97,16 +97,8 @@ impl Tree {
     }
 
     /// As [`Tree::compact`], with a table of at least `table` entries, for which there is room.
-    pub(super) fn write_anew(&self, mut frame: Latched<'_>, table: usize) -> Result<(), Error> {
-        let slot = self.pool.take_slot()?;
-        let view = frame.view();
-        let placed: Vec<Placed> =
-            entries(view).map(|(index, e)| Placed { index, root: e.root }).collect();
-        let words = self.pool.slot_words(slot);
-        build(view, &placed, words, view.nature(), table)
-            .expect("a frame without its free blocks is not larger");
-        frame.leave_slot(slot);
-        Ok(())
+    pub(super) fn write_anew(&self, frame: Latched<'_>, table: usize) -> Result<(), Error> {
+        self.pool.rewrite(frame, table)
     }
 
     /// Hands the root's content to a new frame below it.

@@ -48,7 +48,7 @@ impl Copied {
         let mut slot = seen.slot();
         let since = self.epoch.load(Ordering::Acquire);
         let until = self.pins.epoch();
-        if self.pins.need(since) {
+        if self.pins.need(since) && self.books.lock().unwrap().0.needs(1, since) {
             let image = Item { number: 1, slot, since, until };
             slot = self.books.lock().unwrap().1.pop().expect("there is a slot for each pin");
             fence(Ordering::Release);
@@ -72,6 +72,24 @@ impl Copied {
         let (newest, snapshot) = books.0.newest();
         self.pins.publish(newest, snapshot);
         epoch
+    }
+
+    /// As [`pin`](Self::pin), for a cut.
+    fn cut(&self) -> u64 {
+        let mut books = self.books.lock().unwrap();
+        let epoch = self.pins.advance();
+        books.0.add(epoch, Some(self.pins.committed()));
+        let (newest, snapshot) = books.0.newest();
+        self.pins.publish(newest, snapshot);
+        epoch
+    }
+
+    /// The cut has read the frame.
+    fn done(&self, cut: u64) {
+        let mut books = self.books.lock().unwrap();
+        if let Some(item) = books.0.done(false, 1, cut) {
+            books.1.push(item.slot);
+        }
     }
 
     pub(crate) fn unpin(&self, epoch: u64) {
@@ -193,6 +211,33 @@ fn a_pin_that_goes_while_a_writer_copies_leaks_nothing() {
             dropper.join().unwrap();
         }
         assert_eq!(frame.live(), 2);
+        frame.assert_nothing_kept();
+    });
+}
+
+/// A cut reads a frame without its latch, beside a writer who changes it in place once the cut has.
+#[test]
+fn what_a_cut_reads_is_not_changed_before_it_says_that_it_has() {
+    model("what_a_cut_reads_is_not_changed_before_it_says_that_it_has", Some(3), || {
+        let frame = Copied::new();
+        let snapshot = frame.pin();
+        frame.change(2);
+        let cut = frame.cut();
+        let writer = {
+            let frame = Arc::clone(&frame);
+            thread::spawn(move || {
+                frame.change(3);
+                frame.change(4);
+            })
+        };
+        assert_eq!(frame.at(cut), 2);
+        frame.done(cut);
+        assert_eq!(frame.at(snapshot), 1, "what the snapshot needs stays");
+        writer.join().unwrap();
+        assert_eq!(frame.live(), 4);
+        assert_eq!(frame.books.lock().unwrap().0.for_cuts(), 0);
+        frame.unpin(cut);
+        frame.unpin(snapshot);
         frame.assert_nothing_kept();
     });
 }

@@ -10,7 +10,7 @@ use super::drainer;
 use super::feed::LogFeeds;
 use super::permit::LogPermit;
 use super::recovery::RecoveredLog;
-use super::segments::{Segments, failed};
+use super::segments::{SegmentStats, Segments, failed};
 use super::shared::Shared;
 use super::writer::Writer;
 use crate::Error;
@@ -301,6 +301,12 @@ impl<D: Disk> Journal<D> {
             outcome = outcome.and(shared.disk.remove(&name).map_err(failed("remove", &name)));
         }
         outcome
+    }
+
+    /// How many segments there are, and what they were made of.
+    #[must_use]
+    pub fn segments(&self) -> SegmentStats {
+        lock(&self.shared.segments).stats()
     }
 
     /// What the [feeds](crate::LogFeed) of this log hold.

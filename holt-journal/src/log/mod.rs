@@ -76,4 +76,5 @@ pub use {
     journal::{Ack, Journal, LogOptions, LogPin},
     permit::{LogPermit, LogReservation},
     recovery::{RecoveredLog, Replayed, create_log, recover_log, recover_log_with},
+    segments::SegmentStats,
 };

@@ -38,6 +38,22 @@ pub(super) struct Segment<F> {
     pub(super) name: String,
     /// The one descriptor from creation to last sync.
     pub(super) file: F,
+    /// Whether the file was another segment's before.
+    pub(super) recycled: bool,
+}
+
+/// What became of the segment files of an open log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SegmentStats {
+    /// Segments that the log is in, the one that is written and those made ahead among them.
+    pub segments: u64,
+    /// Files that are kept to be recycled.
+    pub spares: u64,
+    /// Segments made since the log was opened.
+    pub made: u64,
+    /// Those of them that were made out of a spare file.
+    pub recycled: u64,
 }
 
 /// A segment whose bytes are durable, or that an earlier process left.
@@ -60,6 +76,8 @@ pub(super) struct Segments<F> {
     given_up: Option<u64>,
     /// Those who need the log from an address on.
     pub(super) pins: Pins,
+    /// Segments made, and those of them that were recycled.
+    made: (u64, u64),
 }
 
 impl<F: DiskFile> Segments<F> {
@@ -71,6 +89,7 @@ impl<F: DiskFile> Segments<F> {
             spares: Vec::new(),
             given_up: None,
             pins: Pins::default(),
+            made: (0, 0),
         }
     }
 
@@ -94,7 +113,18 @@ impl<F: DiskFile> Segments<F> {
     }
 
     pub(super) fn push(&mut self, segment: Arc<Segment<F>>) {
+        self.made.0 += 1;
+        self.made.1 += u64::from(segment.recycled);
         self.live.push_back(segment);
+    }
+
+    pub(super) fn stats(&self) -> SegmentStats {
+        SegmentStats {
+            segments: (self.settled.len() + self.live.len()) as u64,
+            spares: self.spares.len() as u64,
+            made: self.made.0,
+            recycled: self.made.1,
+        }
     }
 
     /// Lets go of the descriptors of segments that end at or below `synced`.
@@ -190,8 +220,12 @@ pub(super) fn make<D: Disk>(
     if header.start.checked_add(header.window).is_none_or(|end| end > MAX_ADDRESS) {
         return Err(Unmade::Retry(Error::LogExhausted));
     }
+    let mut recycled = false;
     let file = match spare.map(|spare| recycle(disk, &header, &spare)) {
-        Some(Ok(Some(file))) => file,
+        Some(Ok(Some(file))) => {
+            recycled = true;
+            file
+        }
         // A spare that does not serve is no reason to fail while a new file may.
         Some(Ok(None) | Err(_)) | None => {
             remove_leftover(disk).map_err(Unmade::Retry)?;
@@ -215,7 +249,7 @@ pub(super) fn make<D: Disk>(
         let _ = disk.remove(&name);
         Unmade::Doubt(failed("sync the directory of", &name)(error))
     })?;
-    Ok(Segment { header, name, file })
+    Ok(Segment { header, name, file, recycled })
 }
 
 /// Turns a spare file into the segment in the making, if it has the right length.

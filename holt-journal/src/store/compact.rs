@@ -1,11 +1,15 @@
-//! Compaction: the last extents move down into holes, and the file's end is given back.
+//! Compaction: the last extents move down into holes, and the file's end is given back. Where that
+//! leaves many small holes, what lies between them is moved behind the end first.
 //!
 //! Each pass copies images as they are, byte for byte, syncs them and commits where they lie
 //! now, with the log address and meta of the commit before. A crash keeps some of the passes.
 
+use std::io::ErrorKind;
+
 use holt_codec::{Commit, EXTENT_UNIT, Mapping};
 
 use super::data_file::PlacedImage;
+use super::extents::Extents;
 use super::handle::Store;
 use super::state::units_of;
 use super::writer::Writer;
@@ -42,8 +46,21 @@ pub struct CompactReport {
 /// Tests take little, to see more than one pass.
 const PASS_BYTES: u64 = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 
+/// Holes that no image from above fits into may take one unit for so many that count.
+const WASTE: u64 = 16;
+
 /// A data file that is longer than it should be by no more than this is left alone, in bytes.
 const SLACK: u64 = 128 << 10;
+
+/// What a pass came to.
+enum Pass {
+    /// There is nothing that could be moved.
+    Nothing,
+    /// The last commit is known to be durable now, which may have freed space below.
+    Freed,
+    /// These images lie elsewhere now.
+    Moved(Vec<Mapping>),
+}
 
 impl<D: Disk> Store<D> {
     /// Moves images down into holes of the data file and gives the file's end back.
@@ -56,7 +73,37 @@ impl<D: Disk> Store<D> {
     /// As [`Store::checkpoint`]; passes that were committed stay so. [`Error::Damaged`] if an
     /// image that is to be moved is damaged: it stays where it is.
     pub fn compact(&self) -> Result<CompactReport, Error> {
-        self.compact_to(0)
+        let mut report = self.compact_to(0)?;
+        // Where holes are too small for what lies above them, neighbours of holes are moved out of the
+        // way, so that these holes become one; then images from the end fill it without a gap.
+        let mut packed = 0;
+        while let Some(hole) = self.worst_hole().filter(|&hole| hole > packed) {
+            packed = hole;
+            let out_of_the_way = {
+                let mut writer = self.writer()?;
+                let pass = self.clear_from(&mut writer, hole);
+                self.publish_figures(&writer);
+                pass
+            };
+            match out_of_the_way {
+                Ok(pass) => report.add(pass),
+                // That takes space for a while. Without it the file stays as it is.
+                Err(Error::Io { error, .. }) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => return Err(error),
+            }
+            let filled = self.compact_to(0)?;
+            report.moved += filled.moved;
+            report.moved_bytes += filled.moved_bytes;
+            report.bytes_after = filled.bytes_after;
+        }
+        Ok(report)
+    }
+
+    /// The first unit of the lowest hole, if holes take more than they should.
+    fn worst_hole(&self) -> Option<u64> {
+        let writer = self.writer().ok()?;
+        let wasted = writer.extents.free_units() > writer.live_units() / WASTE;
+        if wasted { writer.extents.first_hole() } else { None }
     }
 
     /// Moves images down while the data file is over twice as long as what counts in it, and
@@ -94,67 +141,98 @@ impl<D: Disk> Store<D> {
             self.publish_figures(&writer);
             let moved = moved?;
             report.bytes_after = writer.file_units * EXTENT_UNIT;
-            if moved.is_empty() {
-                return Ok(report);
+            match moved {
+                Pass::Nothing => return Ok(report),
+                pass => report.add(pass),
             }
-            report.moved += moved.len() as u64;
-            report.moved_bytes += moved.iter().map(|m| m.units() * EXTENT_UNIT).sum::<u64>();
         }
     }
 
     /// One pass. Every image that moves moves down, so passes come to an end.
-    fn compact_once(
-        &self,
-        writer: &mut Writer<D::File>,
-        bound: u64,
-    ) -> Result<Vec<Mapping>, Error> {
+    fn compact_once(&self, writer: &mut Writer<D::File>, bound: u64) -> Result<Pass, Error> {
         let mut from_the_end: Vec<Mapping> = self.current().mapping.values().copied().collect();
         from_the_end.retain(|mapping| units_of(mapping).end > bound);
         from_the_end.sort_unstable_by_key(|mapping| std::cmp::Reverse(mapping.offset));
-        let mut moved = Vec::new();
-        if let Err(error) = self.copy_down(writer, &from_the_end, &mut moved) {
-            writer.take_back(&moved);
-            return Err(error);
+        let down = |extents: &mut Extents, units, from| extents.allocate_below(units, from);
+        let moved = self.copy(writer, &from_the_end, down)?;
+        if moved.is_empty() && (writer.manifest.is_none() || !writer.held.is_empty()) {
+            // What a state before this one may need, space and files, goes once this one is known to be
+            // durable.
+            let delta = self.again(writer, Vec::new());
+            self.commit(writer, delta, true)?;
+            return Ok(Pass::Freed);
         }
         if moved.is_empty() {
             // Space that earlier commits left may still wait to be given back.
             writer.tidy(&*self.disk, &self.data, self.db, &self.current(), true);
-            return Ok(moved);
+            return Ok(Pass::Nothing);
         }
+        self.moved(writer, moved)
+    }
+
+    /// One pass that moves images from the unit `from` on, the lowest first, behind all others.
+    fn clear_from(&self, writer: &mut Writer<D::File>, from: u64) -> Result<Pass, Error> {
+        let mut from_the_hole: Vec<Mapping> = self.current().mapping.values().copied().collect();
+        from_the_hole.retain(|mapping| units_of(mapping).start >= from);
+        from_the_hole.sort_unstable_by_key(|mapping| mapping.offset);
+        let away = |extents: &mut Extents, units, _| Some(extents.allocate_at_end(units));
+        let moved = self.copy(writer, &from_the_hole, away)?;
+        self.moved(writer, moved)
+    }
+
+    /// Makes copies durable, and commits that they count.
+    fn moved(&self, writer: &mut Writer<D::File>, mut moved: Vec<Mapping>) -> Result<Pass, Error> {
         writer.sync_images(&self.data, &moved)?;
         moved.sort_unstable_by_key(|mapping| mapping.object);
+        let delta = self.again(writer, moved.clone());
+        self.commit(writer, delta, true)?;
+        Ok(Pass::Moved(moved))
+    }
+
+    /// A commit of what the last one says, but for where these images lie.
+    fn again(&self, writer: &mut Writer<D::File>, changed: Vec<Mapping>) -> Commit {
         writer.used.generation += 1;
-        let (log_address, meta) = {
-            let current = self.current();
-            (current.log_address, current.meta.clone())
-        };
-        let delta = Commit {
+        let current = self.current();
+        Commit {
             base: false,
             sequence: writer.used.sequence + 1,
             generation: writer.used.generation,
-            log_address,
-            meta,
-            changed: moved.clone(),
+            log_address: current.log_address,
+            meta: current.meta.clone(),
+            changed,
             freed: Vec::new(),
-        };
-        self.commit(writer, delta, true)?;
-        Ok(moved)
+        }
     }
 
-    /// Copies images into holes below them; `moved` gets every place taken, on errors too.
-    fn copy_down(
+    /// Copies images to where `place` finds room for them, as many as one pass takes. On an error
+    /// their places are free again.
+    fn copy(
         &self,
         writer: &mut Writer<D::File>,
-        from_the_end: &[Mapping],
+        images: &[Mapping],
+        place: impl Fn(&mut Extents, u64, u64) -> Option<u64>,
+    ) -> Result<Vec<Mapping>, Error> {
+        let mut moved = Vec::new();
+        let outcome = self.copy_some(writer, images, place, &mut moved);
+        if outcome.is_err() {
+            writer.take_back(&moved);
+        }
+        outcome.map(|()| moved)
+    }
+
+    /// As [`copy`](Self::copy); `moved` gets every place taken, on errors too.
+    fn copy_some(
+        &self,
+        writer: &mut Writer<D::File>,
+        images: &[Mapping],
+        place: impl Fn(&mut Extents, u64, u64) -> Option<u64>,
         moved: &mut Vec<Mapping>,
     ) -> Result<(), Error> {
         let mut bytes = 0;
-        for mapping in from_the_end {
+        for mapping in images {
             let units = units_of(mapping);
-            let Some(unit) = writer.extents.allocate_below(units.end - units.start, units.start)
-            else {
-                continue;
-            };
+            let room = place(&mut writer.extents, units.end - units.start, units.start);
+            let Some(unit) = room else { continue };
             let target = Mapping { offset: unit * EXTENT_UNIT, ..*mapping };
             moved.push(target);
             let mut payload = Vec::new();
@@ -166,5 +244,15 @@ impl<D: Disk> Store<D> {
             }
         }
         Ok(())
+    }
+}
+
+impl CompactReport {
+    fn add(&mut self, pass: Pass) {
+        if let Pass::Moved(moved) = pass {
+            self.moved += moved.len() as u64;
+            let bytes = moved.iter().map(|mapping| mapping.units() * EXTENT_UNIT);
+            self.moved_bytes += bytes.sum::<u64>();
+        }
     }
 }

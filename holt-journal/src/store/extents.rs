@@ -84,6 +84,23 @@ impl Extents {
         Some(start)
     }
 
+    /// Takes `units` units behind all that are taken, and returns the first.
+    ///
+    /// # Panics
+    ///
+    /// If `units` is 0.
+    pub(crate) fn allocate_at_end(&mut self, units: u64) -> u64 {
+        assert!(units > 0, "an extent of no units");
+        let start = self.end;
+        self.end += units;
+        start
+    }
+
+    /// The first unit of the lowest hole.
+    pub(crate) fn first_hole(&self) -> Option<u64> {
+        self.holes.first_key_value().map(|(&start, _)| start)
+    }
+
     /// Takes a range at opening.
     ///
     /// # Errors
@@ -258,12 +275,14 @@ mod tests {
             .flat_map(|(len, starts)| starts.iter().map(|s| (*s, *len)))
             .collect();
         assert_eq!(by_len.into_iter().collect::<BTreeMap<_, _>>(), holes);
+        assert_eq!(extents.first_hole(), holes.keys().next().copied());
     }
 
     #[derive(Clone, Debug)]
     enum Step {
         Allocate(u64),
         Below(u64, u64),
+        AtEnd(u64),
         Free(usize),
         Take(u64, u64),
         TakeFreeParts(u64, u64),
@@ -273,6 +292,7 @@ mod tests {
         prop_oneof![
             4 => (1..9_u64).prop_map(Step::Allocate),
             1 => (1..5_u64, 0..60_u64).prop_map(|(n, limit)| Step::Below(n, limit)),
+            1 => (1..5_u64).prop_map(Step::AtEnd),
             4 => any::<usize>().prop_map(Step::Free),
             1 => (0..90_u64, 1..9_u64).prop_map(|(at, n)| Step::Take(at, n)),
             1 => (0..90_u64, 1..30_u64).prop_map(|(at, n)| Step::TakeFreeParts(at, n)),
@@ -311,6 +331,12 @@ mod tests {
                             model.set(at, n as usize, true);
                             owned.push(at as u64..at as u64 + n);
                         }
+                    }
+                    Step::AtEnd(n) => {
+                        let end = model.end(base);
+                        prop_assert_eq!(extents.allocate_at_end(n), end as u64);
+                        model.set(end, n as usize, true);
+                        owned.push(end as u64..end as u64 + n);
                     }
                     Step::Free(which) => {
                         if !owned.is_empty() {
