@@ -78,6 +78,7 @@ mod db;
 mod entry;
 mod error;
 mod feed;
+mod frames;
 mod guard;
 mod log;
 mod meta;
@@ -86,6 +87,7 @@ mod options;
 mod outcome;
 mod path;
 mod prefixes;
+mod pressure;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod range;
@@ -122,7 +124,7 @@ pub use prefixes::Usage;
 pub use range::KeyRange;
 pub use scan::{Entries, Page, Scan};
 pub use snapshot::{Snapshot, SnapshotTree};
-pub use stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
+pub use stats::{CacheStats, CheckpointStats, FeedStats, SnapshotStats, Stats};
 pub use tree::Tree;
 pub use verify::{Fault, Report, verify, verify_on};
 

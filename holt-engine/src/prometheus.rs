@@ -7,7 +7,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
+use crate::stats::{CacheStats, CheckpointStats, FeedStats, SnapshotStats, Stats};
 
 /// The kind of a metric.
 #[derive(Clone, Copy)]
@@ -89,6 +89,7 @@ impl Stats {
             keys,
             frames,
             fill,
+            cache,
             reclaiming,
             memory_bytes,
             store_bytes,
@@ -104,9 +105,17 @@ impl Stats {
         } = self;
         let mut text = Text { out: String::new(), database: escaped(database) };
         text.metric(Gauge, "trees", "Trees.", trees);
-        text.metric(Gauge, "keys", "Keys in all trees.", keys);
+        if let Some(keys) = keys {
+            text.metric(Gauge, "keys", "Keys in all trees.", keys);
+        }
         text.metric(Gauge, "frames", "Frames that the trees take.", frames);
-        text.metric(Gauge, "fill_ratio", "How full the frames are.", fill);
+        text.metric(Gauge, "fill_ratio", "How full the frames in memory are.", fill);
+        let CacheStats { absent, changed, reads, evictions } = cache;
+        text.metric(Gauge, "absent_frames", "Frames that are on disk only.", absent);
+        let help = "Frames that have changed since the last checkpoint.";
+        text.metric(Gauge, "changed_frames", help, changed);
+        text.metric(Counter, "frame_reads_total", "Frames that were read from disk.", reads);
+        text.metric(Counter, "evictions_total", "Frames that left memory.", evictions);
         let help = "Whether memory of removed prefixes and trees is still to be given back.";
         text.metric(Gauge, "reclaiming", help, u8::from(*reclaiming));
         let help = "Memory that frames and large values take.";
@@ -269,9 +278,10 @@ mod tests {
     fn stats() -> Stats {
         Stats {
             trees: 1,
-            keys: 2,
+            keys: Some(2),
             frames: 3,
             fill: 0.5,
+            cache: CacheStats { absent: 21, changed: 22, reads: 23, evictions: 24 },
             reclaiming: true,
             memory_bytes: 4,
             store_bytes: 5,
@@ -310,6 +320,8 @@ mod tests {
         #[expect(clippy::cast_precision_loss, reason = "the value is a float on the way back")]
         let most = u64::MAX as f64;
         let expected = [
+            ("holt_absent_frames", 21.0),
+            ("holt_changed_frames", 22.0),
             ("holt_checkpoint_address_bytes", 8.0),
             ("holt_checkpoint_bytes_total", 11.0),
             ("holt_checkpoint_failed", 1.0),
@@ -321,10 +333,12 @@ mod tests {
             ("holt_checkpoint_longest_pause_seconds", 2.0),
             ("holt_checkpoint_running", 1.0),
             ("holt_checkpoints_total", 9.0),
+            ("holt_evictions_total", 24.0),
             ("holt_feeds_cut_off_total", 20.0),
             ("holt_feeds_held_bytes", 19.0),
             ("holt_feeds_open", 18.0),
             ("holt_fill_ratio", 0.5),
+            ("holt_frame_reads_total", 23.0),
             ("holt_frames", 3.0),
             ("holt_kept_frames", 16.0),
             ("holt_kept_values", 17.0),

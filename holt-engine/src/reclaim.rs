@@ -12,6 +12,7 @@ use holt_journal::disk::Disk;
 
 use crate::core::Core;
 use crate::error::Error;
+use crate::pressure::Patience;
 use crate::sync::{
     Arc, AtomicBool, Builder, Condvar, JoinHandle, Mutex, Ordering, Weak, lock, wait,
 };
@@ -100,13 +101,25 @@ impl Reclaimer {
     }
 }
 
+/// Frees a few subtrees; says whether there are more. What has to be read for that is read, and what
+/// has changed too much is written first.
+fn reclaim<D: Disk>(core: &Core<D>) -> Result<bool, Error> {
+    let mut patience = Patience::new();
+    loop {
+        match core.catalog.trash().reclaim(&core.pool.enter(), AT_ONCE) {
+            Ok(more) => return Ok(more),
+            Err(error) => core.provide(error.into(), &mut patience)?,
+        }
+    }
+}
+
 fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {
     while trash.wait() {
         loop {
             let Some(core) = weak.upgrade() else { return };
             // A lack of room for copies, or damage, is met again by the next attempt: after the
             // next removal or checkpoint, or when a snapshot goes. A panic must not end all attempts.
-            let step = || core.catalog.trash().reclaim(&core.pool.enter(), AT_ONCE);
+            let step = || reclaim(&core);
             let more = catch_unwind(AssertUnwindSafe(step));
             if trash.is_stopped() {
                 return;

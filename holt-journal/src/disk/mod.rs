@@ -189,6 +189,10 @@ pub trait DiskFile: Send + Sync + 'static {
     /// As [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Says that these bytes will most likely be read soon, so that the system may fetch them without
+    /// anybody waiting. A hint: it changes nothing, and doing nothing is right, too.
+    fn will_need(&self, _offset: u64, _len: u64) {}
+
     /// Fills `buf` from `offset`, finishing short and interrupted reads.
     ///
     /// # Errors
