@@ -123,6 +123,16 @@ pub struct SnapshotStats {
 }
 
 /// What left memory and came back since the database was opened.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// let cache = holt_engine::Db::in_memory()?.stats()?.cache;
+/// assert_eq!((cache.absent, cache.reads, cache.evictions), (0, 0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {

@@ -64,6 +64,20 @@ impl Pool {
 
     /// How many more frames may change, or be kept, before [`Error::TooManyChanged`]; without an
     /// end in a pool without a source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Pool, PoolOptions};
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// assert_eq!((pool.changeable(), pool.changeable_at_most()), (usize::MAX, usize::MAX));
+    /// assert!(pool.is_whole() && !pool.is_pressed() && pool.changed() == 0);
+    /// let pass = pool.enter();
+    /// let tree = pool.create_tree(&pass)?;
+    /// pool.discard_tree(&pass, tree.root());
+    /// assert_eq!(pool.stats().frames, 0);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn changeable(&self) -> usize {
         self.changeable_by(&lock(&self.books))
     }

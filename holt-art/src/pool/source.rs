@@ -27,6 +27,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 ///
 /// let images = Arc::new(Images::default());
+/// assert!(!images.is_checked());
+/// images.will_need(&[1, 2]);
 /// let pool = Pool::with_source(PoolOptions::with_bytes(64 << 20, 64 << 20), images)?;
 /// assert_eq!(pool.stats().absent, 0);
 /// # Ok::<(), holt_art::Error>(())

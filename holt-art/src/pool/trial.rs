@@ -69,6 +69,7 @@ pub struct Outlook {
 /// let trial = pool.trial(&closed, Outlook { mutations: 2, bytes: 2, revocable: true });
 /// tree.put(closed.pass(), b"a", b"1", Condition::Always, version)?;
 /// tree.put(closed.pass(), b"b", b"2", Condition::Always, version)?;
+/// assert_eq!(trial.slots(), 2, "the one frame, and its image");
 /// assert!(trial.take_back());
 /// drop(closed);
 /// assert!(tree.is_empty());

@@ -89,6 +89,20 @@ fn stretches(headers: &[SegmentHeader], addresses: Range<u64>) -> Vec<Stretch> {
 /// # Errors
 ///
 /// As [`recover_log`], and those of writing. What was to become durable may not be, then.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_codec::{DbId, FIRST_ADDRESS};
+/// use holt_journal::disk::SimDisk;
+/// use holt_journal::{create_log, settle_log};
+///
+/// let (disk, db) = (Arc::new(SimDisk::new(1)), DbId([1; 16]));
+/// create_log(&disk, db)?;
+/// settle_log(&disk, db, FIRST_ADDRESS, FIRST_ADDRESS)?;
+/// # Ok::<(), holt_journal::Error>(())
+/// ```
 pub fn settle_log<D: Disk>(disk: &Arc<D>, db: DbId, from: u64, to: u64) -> Result<(), Error> {
     let found = Found::new(&**disk, db, from)?;
     stretches(&found.headers, from..to)
