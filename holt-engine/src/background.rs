@@ -3,6 +3,7 @@
 //! | when | why |
 //! |---|---|
 //! | the log has grown by the volume | opening has to replay no more than that |
+//! | half of the frames have changed that may | changed frames do not leave the cache otherwise |
 //! | nobody has written for a while | an idle database has an empty log |
 //! | a while after a failure, or after as much log again | what failed before a sync may succeed now |
 //!
@@ -54,6 +55,8 @@ pub(crate) struct Due {
     refusing: AtomicBool,
     /// Writers that wait for a checkpoint's next step; written with the state's mutex held.
     waiting: AtomicU64,
+    /// Whether the last one failed. Written by who makes one.
+    failing: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -98,6 +101,7 @@ impl Due {
             idle: options.checkpoint_idle,
             refusing: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -123,6 +127,16 @@ impl Due {
         if claimed.is_ok() {
             lock(&self.state).wanted = true;
             self.changed.notify_all();
+        }
+    }
+
+    /// A writer has found that many frames have changed: a checkpoint is due, whatever the log's
+    /// length. While they fail they come at their own pace.
+    #[cold]
+    pub(crate) fn hurry(&self) {
+        // Relaxed: a hint, as the address is.
+        if !self.failing.load(Ordering::Relaxed) {
+            self.passed(NEVER - 1);
         }
     }
 
@@ -202,8 +216,9 @@ impl Due {
             figures.last_pause = pause;
             figures.longest_pause = figures.longest_pause.max(pause);
         }
-        // Relaxed: as in `check`.
+        // Relaxed, both: as in `check` and `hurry`.
         self.refusing.store(false, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
     }
 
     /// A checkpoint failed, when the log was at `tail` and the last checkpoint at `last`. `closed`
@@ -218,8 +233,9 @@ impl Due {
         figures.failures += 1;
         figures.failures_in_a_row += 1;
         let long = self.automatic() && tail - last >= self.volume.saturating_mul(PATIENCE);
-        // Relaxed: as in `check`.
+        // Relaxed, both: as in `check` and `hurry`.
         self.refusing.store(closed || long, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     /// What became of the checkpoints so far.

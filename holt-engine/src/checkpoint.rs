@@ -12,17 +12,18 @@
 
 use std::time::{Duration, Instant};
 
-use holt_art::{Cut, FrameId};
+use holt_art::{Cut, FrameId, Pool};
 use holt_codec::EXTENT_UNIT;
 use holt_journal::disk::Disk;
-use holt_journal::store::{ImageSource, ObjectId, SourceError};
-use holt_journal::{Ack, Journal};
+use holt_journal::store::{ImageSource, ObjectId, SourceError, Store};
+use holt_journal::{Ack, Journal, settle_log};
 
 use crate::background::Due;
+use crate::catalog::Catalog;
 use crate::core::{Core, Files};
 use crate::error::Error;
 use crate::log::Log;
-use crate::sync::lock;
+use crate::sync::{Arc, MutexGuard, lock};
 use crate::trace;
 
 /// Frames that are kept ready for the copies of the first writers behind a cut, at most: 128 MiB. There are no
@@ -90,11 +91,20 @@ pub struct Compaction {
 /// was, and the previous checkpoint counts.
 pub(crate) fn make<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     let _alone = lock(&core.checkpointing);
-    make_alone(core)
+    make_alone(core, false)
+}
+
+/// [`make`], by somebody who holds the mutex, because too many frames have changed. That may be so
+/// although nothing was logged: the trash is emptied without a record.
+pub(crate) fn make_pressed<D: Disk>(
+    core: &Core<D>,
+    _alone: &MutexGuard<'_, ()>,
+) -> Result<Checkpoint, Error> {
+    make_alone(core, true)
 }
 
 /// [`make`], by somebody who holds the mutex.
-fn make_alone<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
+fn make_alone<D: Disk>(core: &Core<D>, pressed: bool) -> Result<Checkpoint, Error> {
     let log = core.log_for_checkpoint()?;
     let (Some(files), Log::Journal(journal)) = (&core.files, log) else {
         // In memory there is nothing to be written.
@@ -106,7 +116,7 @@ fn make_alone<D: Disk>(core: &Core<D>) -> Result<Checkpoint, Error> {
     }
     let _span = trace::checkpoint();
     let _running = core.due.begins();
-    match attempt(core, files, journal) {
+    match attempt(core, files, journal, pressed) {
         Ok((made, pause)) => {
             core.due.made(&made, pause);
             trace::made(&made, pause);
@@ -132,9 +142,10 @@ fn attempt<D: Disk>(
     core: &Core<D>,
     files: &Files<D>,
     journal: &Journal<D>,
+    pressed: bool,
 ) -> Result<(Checkpoint, Option<Duration>), Error> {
     let tail = journal.tail();
-    if tail == files.store.log_address() {
+    if tail == files.store.log_address() && !pressed {
         return Ok((Checkpoint { log_address: tail, images: 0, bytes: 0 }, None));
     }
     // Whoever writes first behind the cut finds memory that has been touched.
@@ -149,7 +160,7 @@ fn attempt<D: Disk>(
     let report = files.store.checkpoint(
         log_address,
         &meta.encode(),
-        &mut CutImages { cut: &cut, due: &core.due },
+        &mut CutImages { cut: &cut, due: Some(&core.due) },
         &mut || journal.wait(log_address, Ack::Sync),
     )?;
     cut.commit();
@@ -162,12 +173,42 @@ fn attempt<D: Disk>(
     Ok((made, Some(pause)))
 }
 
+/// Makes a checkpoint while the log is being replayed, by somebody who has applied all records below
+/// `address` and nothing more.
+///
+/// # Errors
+///
+/// The failure of the disk. The previous checkpoint counts, or after
+/// [`CommitUnknown`](holt_journal::Error::CommitUnknown) perhaps this one; both go with the log.
+pub(crate) fn amid_replay<D: Disk>(
+    disk: &Arc<D>,
+    store: &Store<D>,
+    pool: &Arc<Pool>,
+    catalog: &Catalog,
+    address: u64,
+) -> Result<(), Error> {
+    let closed = pool.close_gate();
+    let cut = pool.cut(&closed)?;
+    let meta = catalog.meta();
+    drop(closed);
+    let from = store.log_address();
+    // What was read of the log may never have been synced by whoever wrote it.
+    store.checkpoint(
+        address,
+        &meta.encode(),
+        &mut CutImages { cut: &cut, due: None },
+        &mut || settle_log(disk, store.db(), from, address),
+    )?;
+    cut.commit();
+    Ok(())
+}
+
 /// See [`Db::compact`](crate::Db::compact).
 pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     let _alone = lock(&core.checkpointing);
     let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
     tidy(core)?;
-    make_alone(core)?;
+    make_alone(core, false)?;
     let Some(files) = &core.files else { return Ok(Compaction::default()) };
     let report = files.store.compact()?;
     if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {
@@ -194,7 +235,8 @@ fn tidy<D: Disk>(core: &Core<D>) -> Result<(), Error> {
 /// The frames of a cut as the store sees them: numbers and bytes.
 struct CutImages<'a> {
     cut: &'a Cut,
-    due: &'a Due,
+    /// Who hears of each image that was read; nobody during a replay.
+    due: Option<&'a Due>,
 }
 
 impl ImageSource for CutImages<'_> {
@@ -210,7 +252,7 @@ impl ImageSource for CutImages<'_> {
         self.cut.image(id.0, out).map_err(SourceError::from)?;
         // The copy that a writer may have left is room for the next.
         self.cut.done(id.0);
-        self.due.step();
+        self.due.iter().for_each(|due| due.step());
         Ok(())
     }
 }

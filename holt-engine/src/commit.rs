@@ -6,6 +6,8 @@
 //!    prefix before them. What can be refused by now is refused here.
 //! 3. A trial begins (see [`holt_art::Trial`]): gets see all of what follows or nothing. The address
 //!    is reserved and the operations are applied; operation *i* has the version *address + i*.
+//!    Frames that are wanted and not in memory are fetched before the gate is closed; if one is missing
+//!    all the same, all is taken back, and begins anew.
 //! 4. If one fails, for want of memory, or is refused, the trial is taken back and the place in the
 //!    log becomes a record that means nothing. Otherwise the trial is kept and the record is published.
 //!
@@ -23,7 +25,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::guard::{Guard, Guarded};
 use crate::options::Durability;
-use crate::room::Attempts;
+use crate::pressure::Patience;
 use crate::sync::Arc;
 
 /// What is to be done.
@@ -54,6 +56,20 @@ pub(crate) struct Failure {
     pub(crate) key: Vec<u8>,
     pub(crate) guard: Guard,
     pub(crate) found: Option<Version>,
+}
+
+/// Why an attempt failed, which has changed nothing.
+enum Refused {
+    /// Something may be done about it.
+    Now(Error),
+    /// Nothing may.
+    ForGood(Error),
+}
+
+impl<E: Into<Error>> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused::Now(error.into())
+    }
 }
 
 /// One change, of one key or of what begins with it.
@@ -99,22 +115,26 @@ impl<D: Disk> Core<D> {
         durability: Durability,
         mut valid: impl FnMut() -> Result<bool, Error>,
     ) -> Result<Option<Commit>, Error> {
-        let mut attempts = Attempts::default();
+        let mut patience = Patience::new();
+        if !self.pool.is_whole() {
+            request.fetch()?;
+        }
         loop {
             self.wait_for_copies();
-            match self.commit_once(request, durability, &mut valid) {
-                Err(error) => self.make_room(error, &mut attempts)?,
-                done => return done,
+            match self.try_commit(request, durability, &mut valid) {
+                Err(Refused::Now(error)) => self.provide(error, &mut patience)?,
+                Err(Refused::ForGood(error)) => return Err(error),
+                Ok(done) => return Ok(done),
             }
         }
     }
 
-    fn commit_once(
+    fn try_commit(
         &self,
         request: &Request<'_>,
         durability: Durability,
         valid: &mut impl FnMut() -> Result<bool, Error>,
-    ) -> Result<Option<Commit>, Error> {
+    ) -> Result<Option<Commit>, Refused> {
         let log = self.log()?;
         let ops = operations(request.record.as_ref())?;
         let permit = match &request.record {
@@ -165,18 +185,22 @@ impl<D: Disk> Core<D> {
             self.publish(record, reservation, durability)?;
             return Ok(Some(Commit::Done(Some(first))));
         }
+        // Nearly all the room that there can be: a checkpoint would not make enough.
+        let hopeless = trial.slots() >= self.pool.changeable_at_most() / 8 * 7;
         if trial.take_back() {
             reservation.skip();
         }
         // Else it is damage, and half of the record is applied: the reservation, which is dropped
         // unpublished, closes the log.
         drop(closed);
-        match outcome? {
-            Some(failure) => {
+        match outcome {
+            Ok(Some(failure)) => {
                 self.rest(durability)?;
                 Ok(Some(Commit::Failed(failure)))
             }
-            None => unreachable!("what is kept has been returned"),
+            Ok(None) => unreachable!("what is kept has been returned"),
+            Err(error @ Error::CacheTooSmall { .. }) if hopeless => Err(Refused::ForGood(error)),
+            Err(error) => Err(Refused::Now(error)),
         }
     }
 }
@@ -185,6 +209,31 @@ impl<'a> Request<'a> {
     fn tree(&self, id: u64) -> &'a Named {
         let named = self.trees.iter().find(|named| named.id == id);
         named.expect("a request has the trees that it names")
+    }
+
+    /// Brings the frames into memory that the guards and operations will want, so that it need not
+    /// be done one at a time, nor behind the closed gate.
+    fn fetch(&self) -> Result<(), Error> {
+        for Guarded { tree, key, .. } in self.guards {
+            self.fetch_key(*tree, key);
+        }
+        for op in operations(self.record.as_ref())? {
+            match op {
+                Op::Put { key, .. } | Op::Delete { key, .. } => self.fetch_key(op.tree(), key),
+                Op::Rename { from, to, .. } | Op::RenamePrefix { from, to, .. } => {
+                    self.fetch_key(op.tree(), from);
+                    self.fetch_key(op.tree(), to);
+                }
+                Op::DeletePrefix { prefix, .. } => self.fetch_key(op.tree(), prefix),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch_key(&self, tree: u64, key: &[u8]) {
+        // Whatever is wrong is met again behind the gate, where it counts.
+        let _ = self.tree(tree).tree.version(key);
     }
 
     /// The first guard that does not hold.

@@ -12,6 +12,8 @@
 //! - Between the sequencer's call and the publication nothing can fail. A panic there drops the
 //!   reservation unpublished, which closes the journal for good: memory is ahead of the log.
 //! - A change that was not applied hands its permit back and leaves no trace in the log.
+//! - What keeps a change from being applied for the moment, a frame that is not in memory or too many
+//!   that have changed, is dealt with outside the gate and without a permit. Then all begins anew.
 //! - An operation that changed nothing waits at [`Durability::Os`] and [`Durability::Sync`] for the
 //!   log as it was when it looked, so its answer rests on nothing that can vanish.
 
@@ -28,8 +30,8 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::log::{Log, Reservation};
 use crate::options::{Durability, Options};
+use crate::pressure::Patience;
 use crate::reclaim::{Reclaimer, Trash};
-use crate::room::Attempts;
 use crate::snapshot::Snapshots;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::{MAX_KEY, MAX_VALUE};
@@ -59,7 +61,7 @@ pub(crate) struct Core<D: Disk> {
 
 /// What a database has on disk.
 pub(crate) struct Files<D: Disk> {
-    pub(crate) store: Store<D>,
+    pub(crate) store: Arc<Store<D>>,
     pub(crate) disk: Arc<D>,
     /// Address at which the log ended when the database was opened.
     pub(crate) recovered: u64,
@@ -68,7 +70,12 @@ pub(crate) struct Files<D: Disk> {
 }
 
 impl<D: Disk> Files<D> {
-    pub(crate) fn new(store: Store<D>, disk: Arc<D>, recovered: u64, lock: D::Lock) -> Files<D> {
+    pub(crate) fn new(
+        store: Arc<Store<D>>,
+        disk: Arc<D>,
+        recovered: u64,
+        lock: D::Lock,
+    ) -> Files<D> {
         Files { store, disk, recovered, lock: Mutex::new(Some(lock)) }
     }
 
@@ -148,7 +155,8 @@ impl<D: Disk> Core<D> {
     }
 
     /// Writes one record: `apply` changes the tree and calls its second argument at the moment at
-    /// which the change is certain, or returns without having changed anything.
+    /// which the change is certain, or returns without having changed anything. It is called again
+    /// if what it lacked has been provided.
     #[inline]
     pub(crate) fn write<R>(
         &self,
@@ -177,7 +185,7 @@ impl<D: Disk> Core<D> {
         gate: impl Fn() -> G,
         mut apply: impl FnMut(&G, &mut dyn FnMut() -> Version) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut attempts = Attempts::default();
+        let mut patience = Patience::new();
         loop {
             self.wait_for_copies();
             let log = self.log()?;
@@ -194,15 +202,15 @@ impl<D: Disk> Core<D> {
                     self.publish(record, reservation, durability)?;
                     return outcome;
                 }
-                (None, Ok(unchanged)) => {
+                (None, Ok(done)) => {
                     drop(permit);
                     self.rest(durability)?;
-                    return Ok(unchanged);
+                    return Ok(done);
                 }
                 // An error promises nothing, so it has nothing to wait for.
                 (None, Err(error)) => {
                     drop(permit);
-                    self.make_room(error, &mut attempts)?;
+                    self.provide(error, &mut patience)?;
                 }
             }
         }
@@ -218,6 +226,9 @@ impl<D: Disk> Core<D> {
         let end = reservation.end();
         reservation.publish(record);
         self.due.passed(end);
+        if self.pool.is_pressed() {
+            self.due.hurry();
+        }
         self.log.as_ref().ok_or(Error::ReadOnly)?.wait(end, durability)
     }
 

@@ -163,7 +163,17 @@ pub enum Error {
         /// Address of the record in the log.
         address: u64,
     },
-    /// The tree refused or failed, for want of memory most likely.
+    /// A change needs more frames in memory at once than the cache has room for, beside what
+    /// snapshots and lists keep. Drop those, make smaller batches, or open the database with more
+    /// [`cache_bytes`](crate::Options::cache_bytes).
+    #[error("the change does not fit the cache, of which {limit} bytes are for changed frames")]
+    CacheTooSmall {
+        /// Bytes of changed frames that the cache may hold.
+        limit: u64,
+    },
+    /// The tree refused or failed, for want of memory most likely. After
+    /// [`holt_art::Error::Source`] and [`holt_art::Error::Image`] a frame could not be read from
+    /// disk, for the reason given; everything else can still be read.
     #[error(transparent)]
     Tree(holt_art::Error),
     /// The log or the frame file refused or failed. A write that got this error *may* have been
@@ -238,6 +248,7 @@ impl From<holt_art::Error> for Error {
         match error {
             // A key that would result from a rename.
             holt_art::Error::KeyTooLong { length } => Error::KeyTooLong { length },
+            holt_art::Error::TooManyChanged { limit } => Error::CacheTooSmall { limit },
             error => Error::Tree(error),
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! 1. The lock file's lock is taken before anything is read: what is read stays as it is.
 //! 2. The store is opened at its newest checkpoint, or created.
-//! 3. Every image of the checkpoint is loaded, and the catalogue with the trees in it is opened.
-//! 4. The log from the checkpoint's address on is replayed.
+//! 3. The frames of the checkpoint are made known, and read when they are needed. Values too large for
+//!    a frame are loaded. The catalogue is opened with the trees in it.
+//! 4. The log from the checkpoint's address on is replayed. If that changes more frames than the cache
+//!    has room for, checkpoints are made on the way.
 //! 5. The log is made ready to be written, unless reading is all that is wanted.
 //!
 //! 6. An import that was under way is brought to its end, or taken back.
 //!
-//! Opening changes nothing on disk, apart from creating what is to be created, and the last of these.
+//! Apart from such checkpoints and the last of these, opening changes nothing on disk but for creating
+//! what is to be created.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,21 +24,29 @@ use holt_journal::{Journal, RecoveredLog, recover_log};
 
 use crate::archive;
 use crate::catalog::Catalog;
+use crate::checkpoint;
 use crate::core::{Core, Files, Lease};
 use crate::db::Db;
 use crate::error::{Error, Holder};
+use crate::frames::{Frames, is_frame};
 use crate::log::Log;
 use crate::meta::Meta;
 use crate::options::{Create, Options};
 use crate::replay::Replay;
 use crate::sync::Arc;
 
+/// Bytes of frames beyond which an opening does not take more than it may.
+const MOST_FRAMES: u64 = 64 << 30;
+/// Bytes of frames that a database has at least.
+const LEAST_FRAMES: u64 = 8 << 20;
+/// Frames that have to be there for changes when a database is opened.
+const MIN_CHANGEABLE: usize = 64;
+
 /// See [`Options::open_on`].
 pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Error> {
     let lock = lock(&disk, options)?;
-    let store = store(&disk, options)?;
-    let (pool, catalog) = trees(&store, options)?;
-    let recovered = log(&disk, &store, &pool, &catalog)?;
+    let store = Arc::new(store(&disk, options)?);
+    let (pool, catalog, recovered) = recover(&disk, &store, options)?;
     let end = recovered.end();
     let log = if options.read_only {
         None
@@ -53,7 +64,7 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
 
 /// See [`Options::in_memory`].
 pub(crate) fn in_memory(options: &Options) -> Result<Db, Error> {
-    let pool = pool(options)?;
+    let pool = Pool::new(sizes(options))?;
     let catalog = Catalog::new(&pool)?;
     Ok(Db::new(Lease::new(Core::new((pool, catalog), None, Some(Log::in_memory()), options))?))
 }
@@ -112,25 +123,55 @@ fn store<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<Store<D>, Error> {
     }
 }
 
-/// Empty memory for the trees.
-fn pool(options: &Options) -> Result<Arc<Pool>, Error> {
-    let sizes = match options.memory_bytes {
+/// Sizes of the memory for the trees.
+fn sizes(options: &Options) -> PoolOptions {
+    match options.memory_bytes {
         Some(bytes) => PoolOptions::with_bytes(bytes, bytes),
         None => PoolOptions::default(),
-    };
-    Ok(Pool::new(sizes)?)
+    }
 }
 
-/// Brings the trees of the newest checkpoint into memory.
-pub(crate) fn trees<D: Disk>(
-    store: &Store<D>,
+/// Brings the trees to where the log ends, in as much memory as the options allow, or twice as much, and
+/// again, if that does not do.
+fn recover<D: Disk>(
+    disk: &Arc<D>,
+    store: &Arc<Store<D>>,
     options: &Options,
+) -> Result<(Arc<Pool>, Catalog, RecoveredLog), Error> {
+    let mut sizes = sizes(options);
+    sizes.frame_bytes = options.cache_bytes.unwrap_or(sizes.frame_bytes);
+    loop {
+        let recovered = trees(store, sizes).and_then(|(pool, catalog)| {
+            let recovered = log(disk, store, &pool, &catalog, !options.read_only)?;
+            Ok((pool, catalog, recovered))
+        });
+        let full = match &recovered {
+            Err(Error::CacheTooSmall { .. }) => true,
+            Err(Error::Tree(holt_art::Error::PoolFull { what, .. })) => *what == "frames",
+            _ => false,
+        };
+        if !full || sizes.frame_bytes >= MOST_FRAMES {
+            return recovered;
+        }
+        sizes.frame_bytes = sizes.frame_bytes.max(LEAST_FRAMES) * 2;
+    }
+}
+
+/// Makes the trees of the newest checkpoint known, for which only their roots and large values are
+/// read.
+pub(crate) fn trees<D: Disk>(
+    store: &Arc<Store<D>>,
+    sizes: PoolOptions,
 ) -> Result<(Arc<Pool>, Catalog), Error> {
-    let pool = pool(options)?;
+    let pool = Pool::with_source(sizes, Arc::new(Frames(Arc::clone(store))))?;
     let mut image = Vec::new();
     for (object, _) in store.objects() {
-        store.read(object, &mut image)?;
-        pool.load(object.0, &image)?;
+        if is_frame(object) {
+            pool.declare(object.0)?;
+        } else {
+            store.read(object, &mut image)?;
+            pool.load(object.0, &image)?;
+        }
     }
     let meta = store.meta();
     let catalog = if meta.is_empty() {
@@ -138,17 +179,25 @@ pub(crate) fn trees<D: Disk>(
     } else {
         Catalog::open(&pool, Meta::decode(&meta)?)?
     };
+    if pool.changeable() < MIN_CHANGEABLE {
+        // Nearly all of the memory is for the roots of trees.
+        let limit = (pool.changeable() * Pool::FRAME_BYTES) as u64;
+        return Err(Error::CacheTooSmall { limit });
+    }
     Ok((pool, catalog))
 }
 
-/// Applies what the log holds beyond the newest checkpoint.
+/// Applies what the log holds beyond the newest checkpoint. `writable` says that checkpoints may be
+/// made for that.
 pub(crate) fn log<D: Disk>(
     disk: &Arc<D>,
-    store: &Store<D>,
+    store: &Arc<Store<D>>,
     pool: &Arc<Pool>,
     catalog: &Catalog,
+    writable: bool,
 ) -> Result<RecoveredLog, Error> {
-    let mut replay = Replay::new(pool, catalog);
+    let mut relief = |address| checkpoint::amid_replay(disk, store, pool, catalog, address);
+    let mut replay = Replay::new(pool, catalog, writable.then_some(&mut relief));
     recover_log(disk, store.db(), store.log_address(), &mut |address, record| {
         replay.apply(address, record)
     })

@@ -94,6 +94,7 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) cache_bytes: Option<u64>,
     pub(crate) buffer_bytes: usize,
     pub(crate) buffer_window: Duration,
     pub(crate) segment_bytes: u64,
@@ -112,6 +113,7 @@ impl Options {
             read_only: false,
             durability: Durability::default(),
             memory_bytes: None,
+            cache_bytes: None,
             buffer_bytes: 32 << 20,
             buffer_window: Duration::from_millis(10),
             segment_bytes: 64 << 20,
@@ -158,11 +160,53 @@ impl Options {
         self
     }
 
-    /// The most memory in bytes that the trees may take, and again the most that values too large
-    /// for them may take; what needs more fails with [`Error::Tree`] before it changes anything. By
-    /// default 64 GiB each; from 512 KiB to 1 PiB.
+    /// The most memory in bytes that the frames of a database in memory may take, and again the most
+    /// that values of more than about 3.5 KiB may take, which frames do not hold. What needs more
+    /// fails with [`Error::Tree`] before it changes anything. By default 64 GiB each; from
+    /// 512 KiB to 1 PiB.
+    ///
+    /// The frames of a database on disk take no more than [`cache_bytes`](Self::cache_bytes), which
+    /// by default is this.
     pub fn memory_bytes(&mut self, bytes: u64) -> &mut Options {
         self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// The most memory in bytes that the frames of a database on disk may take; at least 8 MiB, and
+    /// 64 KiB for each tree, as the root of every tree stays in memory. The
+    /// database may be many times larger: frames that have not changed since the last checkpoint leave
+    /// memory when the room is needed, the least wanted first, and are read again, 64 KiB at a time,
+    /// when somebody needs them. When half of the frames that may change have changed a checkpoint is
+    /// made, whatever [`checkpoint_bytes`](Self::checkpoint_bytes) says; a writer who finds no room all
+    /// the same waits for it.
+    ///
+    /// Besides there is twice what [`buffer_bytes`](Self::buffer_bytes) says, about 150 bytes for each
+    /// frame of the database, 2 MiB while a checkpoint is made, and values of more than about 3.5 KiB,
+    /// which are all in memory, within [`memory_bytes`](Self::memory_bytes).
+    ///
+    /// One batch, and what snapshots and lists keep, has to fit: a batch may change as many frames as
+    /// three eighths of the cache hold, or gets [`Error::CacheTooSmall`]. Where the log holds a batch
+    /// that needs more, and where the log of a database that is opened for reading alone changes more
+    /// than the cache holds, the opening takes twice as much, and again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path();
+    /// let db = holt_engine::Options::new().cache_bytes(16 << 20).open(path)?;
+    /// let tree = db.default_tree();
+    /// for number in 0..40_000_u32 {
+    ///     tree.put(&number.to_be_bytes(), &[7; 500])?;
+    /// }
+    /// assert!(db.stats()?.memory_bytes <= 16 << 20);
+    /// assert_eq!(tree.get(&123_u32.to_be_bytes())?, Some(vec![7; 500]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cache_bytes(&mut self, bytes: u64) -> &mut Options {
+        self.cache_bytes = Some(bytes);
         self
     }
 
@@ -260,6 +304,9 @@ impl Options {
         }
         if let Some(bytes) = self.memory_bytes.filter(|bytes| !MEMORY_BYTES.contains(bytes)) {
             return Err(bad("memory_bytes", bytes, "524288 bytes to 1 PiB are allowed"));
+        }
+        if let Some(bytes) = self.cache_bytes.filter(|bytes| bytes > MEMORY_BYTES.end()) {
+            return Err(bad("cache_bytes", bytes, "at most 1 PiB are allowed"));
         }
         if !BUFFER_BYTES.contains(&self.buffer_bytes) {
             return Err(bad("buffer_bytes", self.buffer_bytes, "at most 4 GiB are allowed"));

@@ -7,7 +7,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
+use crate::stats::{CacheStats, CheckpointStats, FeedStats, SnapshotStats, Stats};
 
 /// The kind of a metric.
 #[derive(Clone, Copy)]
@@ -89,11 +89,13 @@ impl Stats {
             keys,
             frames,
             fill,
+            cache,
             reclaiming,
             memory_bytes,
             store_bytes,
             live_bytes,
             log_bytes,
+            log_segments,
             log_address,
             checkpoint_address,
             checkpoint_failure,
@@ -104,9 +106,17 @@ impl Stats {
         } = self;
         let mut text = Text { out: String::new(), database: escaped(database) };
         text.metric(Gauge, "trees", "Trees.", trees);
-        text.metric(Gauge, "keys", "Keys in all trees.", keys);
+        if let Some(keys) = keys {
+            text.metric(Gauge, "keys", "Keys in all trees.", keys);
+        }
         text.metric(Gauge, "frames", "Frames that the trees take.", frames);
-        text.metric(Gauge, "fill_ratio", "How full the frames are.", fill);
+        text.metric(Gauge, "fill_ratio", "How full the frames in memory are.", fill);
+        let CacheStats { absent, changed, reads, evictions } = cache;
+        text.metric(Gauge, "absent_frames", "Frames that are on disk only.", absent);
+        let help = "Frames that have changed since the last checkpoint.";
+        text.metric(Gauge, "changed_frames", help, changed);
+        text.metric(Counter, "frame_reads_total", "Frames that were read from disk.", reads);
+        text.metric(Counter, "evictions_total", "Frames that left memory.", evictions);
         let help = "Whether memory of removed prefixes and trees is still to be given back.";
         text.metric(Gauge, "reclaiming", help, u8::from(*reclaiming));
         let help = "Memory that frames and large values take.";
@@ -117,6 +127,14 @@ impl Stats {
         text.metric(Gauge, "live_bytes", help, live_bytes);
         let help = "Disk that the segments of the log take.";
         text.metric(Gauge, "log_bytes", help, log_bytes);
+        let help = "Segments that the log is in.";
+        text.metric(Gauge, "log_segments", help, log_segments.segments);
+        let help = "Segment files that are kept to be used again.";
+        text.metric(Gauge, "log_spare_segments", help, log_segments.spares);
+        let help = "Segments made since the log was opened.";
+        text.metric(Counter, "log_segments_made_total", help, log_segments.made);
+        let help = "Those of them that were made out of a spare file.";
+        text.metric(Counter, "log_segments_recycled_total", help, log_segments.recycled);
         let help = "Address at which the log ends.";
         text.metric(Counter, "log_address_bytes_total", help, log_address);
         if let Some(address) = checkpoint_address {
@@ -200,6 +218,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
+    use holt_journal::SegmentStats;
+
     use super::*;
     use crate::Version;
 
@@ -267,16 +287,21 @@ mod tests {
     }
 
     fn stats() -> Stats {
+        let mut log_segments = SegmentStats::default();
+        (log_segments.segments, log_segments.spares) = (25, 26);
+        (log_segments.made, log_segments.recycled) = (27, 28);
         Stats {
             trees: 1,
-            keys: 2,
+            keys: Some(2),
             frames: 3,
             fill: 0.5,
+            cache: CacheStats { absent: 21, changed: 22, reads: 23, evictions: 24 },
             reclaiming: true,
             memory_bytes: 4,
             store_bytes: 5,
             live_bytes: 6,
             log_bytes: 7,
+            log_segments,
             log_address: u64::MAX,
             checkpoint_address: Some(8),
             checkpoint_failure: Some("no \"space\"\n\\ left".to_owned()),
@@ -310,6 +335,8 @@ mod tests {
         #[expect(clippy::cast_precision_loss, reason = "the value is a float on the way back")]
         let most = u64::MAX as f64;
         let expected = [
+            ("holt_absent_frames", 21.0),
+            ("holt_changed_frames", 22.0),
             ("holt_checkpoint_address_bytes", 8.0),
             ("holt_checkpoint_bytes_total", 11.0),
             ("holt_checkpoint_failed", 1.0),
@@ -321,10 +348,12 @@ mod tests {
             ("holt_checkpoint_longest_pause_seconds", 2.0),
             ("holt_checkpoint_running", 1.0),
             ("holt_checkpoints_total", 9.0),
+            ("holt_evictions_total", 24.0),
             ("holt_feeds_cut_off_total", 20.0),
             ("holt_feeds_held_bytes", 19.0),
             ("holt_feeds_open", 18.0),
             ("holt_fill_ratio", 0.5),
+            ("holt_frame_reads_total", 23.0),
             ("holt_frames", 3.0),
             ("holt_kept_frames", 16.0),
             ("holt_kept_values", 17.0),
@@ -333,6 +362,10 @@ mod tests {
             ("holt_log_address_bytes_total", most),
             ("holt_log_bytes", 7.0),
             ("holt_log_failed", 0.0),
+            ("holt_log_segments", 25.0),
+            ("holt_log_segments_made_total", 27.0),
+            ("holt_log_segments_recycled_total", 28.0),
+            ("holt_log_spare_segments", 26.0),
             ("holt_memory_bytes", 4.0),
             ("holt_reclaiming", 1.0),
             ("holt_snapshots_oldest_version", 15.0),

@@ -8,12 +8,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use holt_art::Pool;
+use holt_art::{Error as TreeError, Pool};
 use holt_journal::disk::Disk;
 
 use crate::catalog::Catalog;
 use crate::core::Core;
 use crate::error::Error;
+use crate::pressure::Patience;
 use crate::sync::{
     Arc, AtomicBool, Builder, Condvar, JoinHandle, Mutex, Ordering, Weak, lock, wait,
 };
@@ -118,13 +119,27 @@ impl Reclaimer {
     }
 }
 
+/// Frees a few subtrees; says whether there may be more. What has to be read for that is read, and what
+/// has changed too much is written first. A lack of other room is not waited for here.
+fn reclaim<D: Disk>(core: &Core<D>) -> Result<bool, Error> {
+    let mut patience = Patience::new();
+    loop {
+        match core.trash.take_apart(&core.catalog, &core.pool) {
+            Err(error @ (Error::Tree(TreeError::Absent { .. }) | Error::CacheTooSmall { .. })) => {
+                core.provide(error, &mut patience)?;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {
     while trash.wait() {
         loop {
             let Some(core) = weak.upgrade() else { return };
             // A lack of room for copies, or damage, is met again by the next attempt: after the
             // next removal or checkpoint, or when a snapshot goes. A panic must not end all attempts.
-            let step = || core.trash.take_apart(&core.catalog, &core.pool);
+            let step = || reclaim(&core);
             let more = catch_unwind(AssertUnwindSafe(step));
             if trash.is_stopped() {
                 return;

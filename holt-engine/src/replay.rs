@@ -4,6 +4,8 @@
 //!   a sequencer that returns the version that the record's address stands for.
 //! - What was removed by the prefix waits in the trash, as it did then. Then it was freed meanwhile;
 //!   here that is done when the room is needed.
+//! - Frames are read as they are needed. When too many have changed, a checkpoint is made between two
+//!   records; within a batch none can be.
 //! - The log holds effects. One that cannot happen, such as the removal of a key that is not there,
 //!   is damage and not skipped.
 
@@ -17,17 +19,26 @@ use crate::sync::Arc;
 /// Subtrees of the trash that are freed at a time.
 const AT_ONCE: usize = 64;
 
+/// Makes a checkpoint of what was applied below an address.
+pub(crate) type Relief<'a> = dyn FnMut(u64) -> Result<(), Error> + 'a;
+
 /// Applies records to the trees of a database that is being opened.
 pub(crate) struct Replay<'a> {
     pool: &'a Arc<Pool>,
     catalog: &'a Catalog,
     /// The tree of the last record: most records go to the tree of the one before.
     recent: Option<Arc<Named>>,
+    /// None if nothing may be written.
+    relief: Option<&'a mut Relief<'a>>,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(pool: &'a Arc<Pool>, catalog: &'a Catalog) -> Replay<'a> {
-        Replay { pool, catalog, recent: None }
+    pub(crate) fn new(
+        pool: &'a Arc<Pool>,
+        catalog: &'a Catalog,
+        relief: Option<&'a mut Relief<'a>>,
+    ) -> Replay<'a> {
+        Replay { pool, catalog, recent: None, relief }
     }
 
     /// Applies the record at `address`.
@@ -38,9 +49,12 @@ impl<'a> Replay<'a> {
     /// one of a kind that this version does not write, and the errors of the tree.
     pub(crate) fn apply(&mut self, address: u64, record: Record<'_>) -> Result<(), Error> {
         let version = version(address)?;
+        if self.pool.is_pressed() {
+            self.relieve(address)?;
+        }
         match record {
             Record::Op(op) => {
-                self.with_room(|replay| replay.operation(address, op, version, true))?;
+                self.alone(address, |replay| replay.operation(address, op, version, true))?;
             }
             Record::Batch(batch) => {
                 for (number, op) in (0..).zip(batch.ops()) {
@@ -51,13 +65,13 @@ impl<'a> Replay<'a> {
                 }
             }
             Record::CreateTree { tree, name } => {
-                self.with_room(|replay| replay.create(address, tree, name, version))?;
+                self.alone(address, |replay| replay.create(address, tree, name, version))?;
             }
             Record::RenameTree { tree, name } => {
-                self.with_room(|replay| replay.rename(address, tree, name, version))?;
+                self.alone(address, |replay| replay.rename(address, tree, name, version))?;
             }
             Record::DropTree { tree } => {
-                self.with_room(|replay| replay.drop(address, tree, version))?;
+                self.alone(address, |replay| replay.drop(address, tree, version))?;
             }
             Record::Skip { .. } | Record::CleanEnd => {}
             _ => return Err(Error::UnknownRecord { address }),
@@ -65,19 +79,46 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Does something that changes nothing when the pool is full; then once more, with all room
-    /// that the trash gives.
+    /// Does what a record at `address` asks for that has one operation.
+    fn alone(
+        &mut self,
+        address: u64,
+        mut change: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self.with_room(&mut change) {
+            Err(Error::CacheTooSmall { .. }) if self.relief.is_some() => {
+                self.relieve(address)?;
+                self.with_room(change)
+            }
+            done => done,
+        }
+    }
+
+    /// Does something that changes nothing when it fails for want of room, or of a frame that is not
+    /// in memory; then again, with what it needs: that frame, or all room that the trash gives.
     fn with_room(
         &mut self,
         mut change: impl FnMut(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        match change(self) {
-            Err(Error::Tree(holt_art::Error::PoolFull { .. })) => {
-                while self.catalog.trash().reclaim(&self.pool.enter(), AT_ONCE)? {}
-                change(self)
+        let mut emptied = false;
+        loop {
+            match change(self) {
+                Err(Error::Tree(holt_art::Error::PoolFull { .. })) if !emptied => {
+                    let trash = self.catalog.trash();
+                    while self.pool.mutate(|pass| trash.reclaim(pass, AT_ONCE))? {}
+                    emptied = true;
+                }
+                Err(Error::Tree(absent @ holt_art::Error::Absent { .. })) => {
+                    self.pool.resolve(absent)?;
+                }
+                done => return done,
             }
-            done => done,
         }
+    }
+
+    /// Makes a checkpoint of what was applied before the record at `address`.
+    fn relieve(&mut self, address: u64) -> Result<(), Error> {
+        self.relief.as_mut().map_or(Ok(()), |relief| relief(address))
     }
 
     /// Applies one operation on keys. One that stands alone was written because it had an effect;
@@ -151,12 +192,11 @@ impl<'a> Replay<'a> {
         }
         let pass = self.pool.enter();
         let tree = self.pool.create_tree(&pass)?;
-        let inserted = self.catalog.insert(&pass, name, id, &tree, || version);
-        drop(pass);
-        if let Err(error) = inserted {
-            self.pool.free_tree(&self.pool.close_gate(), tree.root())?;
+        if let Err(error) = self.catalog.insert(&pass, name, id, &tree, || version) {
+            self.pool.discard_tree(&pass, tree.root());
             return Err(error);
         }
+        drop(pass);
         self.catalog.announce(name, id, tree, 0);
         Ok(())
     }

@@ -59,9 +59,15 @@ impl<D: Disk> Core<D> {
         if !matches!(error, Error::Tree(holt_art::Error::PoolFull { .. })) {
             return Err(error);
         }
-        if let Ok(true) = self.trash.take_apart(&self.catalog, &self.pool) {
-            attempts.emptied = false;
-            return Ok(());
+        match self.trash.take_apart(&self.catalog, &self.pool) {
+            Ok(true) => {
+                attempts.emptied = false;
+                return Ok(());
+            }
+            Err(Error::Tree(absent @ holt_art::Error::Absent { .. })) => {
+                return Ok(self.pool.resolve(absent)?);
+            }
+            _ => {}
         }
         // Somebody else may have emptied it since the write failed.
         if !std::mem::replace(&mut attempts.emptied, true) {

@@ -31,12 +31,15 @@ use crate::log::Log;
 pub struct Stats {
     /// Trees.
     pub trees: u64,
-    /// Keys in all trees.
-    pub keys: u64,
-    /// Frames that the trees take.
+    /// Keys in all trees; none if some frames are not in memory, and counting would read them, as
+    /// [`Tree::len`](crate::Tree::len) does.
+    pub keys: Option<u64>,
+    /// Frames that the trees take, those that are not in memory among them.
     pub frames: u64,
-    /// How full the frames are, from 0 to 1.
+    /// How full the frames in memory are, from 0 to 1.
     pub fill: f64,
+    /// The frames that are not in memory.
+    pub cache: CacheStats,
     /// Whether there is memory that is still to be given back, by a thread in the background, from
     /// prefixes and trees that are gone.
     pub reclaiming: bool,
@@ -165,6 +168,30 @@ pub struct SnapshotStats {
     pub kept_values: u64,
 }
 
+/// What left memory and came back since the database was opened.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// let cache = holt_engine::Db::in_memory()?.stats()?.cache;
+/// assert_eq!((cache.absent, cache.reads, cache.evictions), (0, 0, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Frames that are on disk only.
+    pub absent: u64,
+    /// Frames that have changed since the last checkpoint.
+    pub changed: u64,
+    /// Frames that were read from disk.
+    pub reads: u64,
+    /// Frames that left memory.
+    pub evictions: u64,
+}
+
 /// # Errors
 ///
 /// [`Error::Closed`].
@@ -176,8 +203,14 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
     let (open, oldest) = core.snapshots.counts();
     let mut stats = Stats {
         trees: trees.len() as u64,
-        keys: trees.iter().map(|named| named.tree.len()).sum(),
+        keys: core.pool.is_whole().then(|| trees.iter().map(|named| named.tree.len()).sum()),
         frames: pool.frames,
+        cache: CacheStats {
+            absent: pool.absent,
+            changed: pool.changed,
+            reads: pool.reads,
+            evictions: pool.evictions,
+        },
         fill: pool.fill(),
         reclaiming: !core.catalog.trash().is_empty(),
         memory_bytes: pool.slot_bytes + pool.blob_bytes,

@@ -350,13 +350,14 @@ impl<D: Disk> Tree<D> {
         Ok(self.read(|tree| tree.last(prefix))?.map(Entry::from))
     }
 
-    /// Number of keys. It is counted frame by frame, not kept; exact while nobody writes.
+    /// Number of keys. It is counted frame by frame, not kept; exact while nobody writes. Frames that
+    /// are not in memory are read for that.
     ///
     /// # Errors
     ///
-    /// [`Error::TreeDropped`], [`Error::Closed`].
+    /// As [`get`](Self::get).
     pub fn len(&self) -> Result<u64, Error> {
-        self.read(|tree| Ok(tree.len()))
+        self.read(|tree| tree.count(b""))
     }
 
     /// Whether there is no key.

@@ -97,27 +97,20 @@ impl<D: Disk> Core<D> {
         let id = self.catalog.next_id();
         let record = Record::CreateTree { tree: id, name: name.as_bytes() };
         let length = record.encoded_len()? as u64;
-        let mut stray = None;
-        let created = self.write(&record, self.durability, |pass, sequence| {
-            // There is one already if a first attempt found no room for its entry.
-            let tree = match stray {
-                Some(root) => self.pool.open_tree(root)?,
-                None => self.pool.create_tree(pass)?,
-            };
-            stray = Some(tree.root());
+        self.write(&record, self.durability, |pass, sequence| {
+            let tree = self.pool.create_tree(pass)?;
             let mut end = 0;
-            self.catalog.insert(pass, name, id, &tree, || {
+            let inserted = self.catalog.insert(pass, name, id, &tree, || {
                 let version = sequence();
                 end = version.get() * GRANULE as u64 + length;
                 version
-            })?;
-            stray = None;
+            });
+            if let Err(error) = inserted {
+                self.pool.discard_tree(pass, tree.root());
+                return Err(error);
+            }
             Ok(self.catalog.announce(name, id, tree, end))
-        });
-        if let Some(root) = stray {
-            self.pool.free_tree(&self.pool.close_gate(), root)?;
-        }
-        created
+        })
     }
 
     /// A tree that is there, once its name is as durable as the database's writes are: somebody

@@ -3,13 +3,13 @@
 //! | what | how |
 //! |---|---|
 //! | files of the checkpoint | the store reads every byte that counts, against its checksum |
-//! | images | every one is loaded into a frame, which checks its structure |
 //! | catalogue | every entry is decoded, every tree in it opened |
 //! | log | every record from the checkpoint on is read, and applied to the trees of a database that nobody has open |
-//! | trees | frame by frame: order, counts, free space; everything reached once, nothing besides |
+//! | trees | frame by frame: order, counts, free space; everything reached once, nothing besides. Frames that are not in memory are read and not kept |
 
 use std::path::Path;
 
+use holt_art::PoolOptions;
 use holt_journal::disk::{Access, Disk};
 use holt_journal::store::{self, Store};
 
@@ -166,7 +166,7 @@ pub fn verify_on<D: Disk>(disk: Arc<D>) -> Result<Report, Error> {
         Err(error) => return Err(error),
     };
     let store = match Store::open(Arc::clone(&disk), Access::Read) {
-        Ok(store) => store,
+        Ok(store) => Arc::new(store),
         Err(holt_journal::Error::NoStore) => return Err(Error::Missing),
         Err(error) => {
             report.faults.push(Fault::Opening(error.into()));
@@ -174,9 +174,9 @@ pub fn verify_on<D: Disk>(disk: Arc<D>) -> Result<Report, Error> {
         }
     };
     report.store(&store);
-    match open::trees(&store, &options) {
+    match open::trees(&store, PoolOptions::default()) {
         Ok((pool, catalog)) => {
-            if let Err(error) = open::log(&disk, &store, &pool, &catalog) {
+            if let Err(error) = open::log(&disk, &store, &pool, &catalog, false) {
                 report.faults.push(Fault::Opening(error));
             }
             report.trees(&pool, &catalog);

@@ -289,7 +289,10 @@ fn everything_at_once(seed: u64, frames: u64, operations: u64, snapshots: bool) 
             made
         });
         let reader = scope.spawn(|| {
-            while snapshots {
+            if !snapshots {
+                return;
+            }
+            loop {
                 let snapshot = db.snapshot().unwrap().default_tree().unwrap();
                 let read = || -> Model {
                     let records = snapshot.scan().into_iter();

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::{contents, names};
 use holt_engine::disk::{CrashPattern, Disk, Fault, Operation, SimDisk, Target, Trigger};
-use holt_engine::{Create, Db, Durability, Error, MAX_KEY, MAX_TREE_NAME, MAX_VALUE, Options};
+use holt_engine::{
+    Create, Db, Durability, Error, MAX_KEY, MAX_TREE_NAME, MAX_VALUE, Options, Tree,
+};
 
 fn sim(seed: u64) -> (SimDisk, Db<SimDisk>) {
     let disk = SimDisk::new(seed);
@@ -403,29 +405,34 @@ fn a_checkpoint_that_fails_changes_nothing_and_the_next_one_succeeds() {
 fn memory_that_is_used_up_refuses_the_write_and_nothing_else() {
     let mut options = Options::new();
     options.memory_bytes(1 << 20);
+    // In memory frames run out; on disk they leave memory, and values too large for them run out.
+    refuses_when_full(&options.in_memory().unwrap().default_tree(), 200);
     let disk = SimDisk::new(16);
     let db = options.open_on(Arc::new(disk.clone())).unwrap();
-    let tree = db.default_tree();
+    refuses_when_full(&db.default_tree(), 9_000);
+    assert!(db.verify().unwrap().faults.is_empty());
+    db.close().unwrap();
+    let db = options.open_on(Arc::new(disk)).unwrap();
+    assert_eq!(db.default_tree().len().unwrap(), 1);
+}
+
+/// Fills a tree with values of so many bytes until it is full, and empties it again.
+fn refuses_when_full<D: Disk>(tree: &Tree<D>, length: usize) {
     let mut kept = 0_u64;
     let error = loop {
-        match tree.put(format!("{:08}", kept * 7919 % 100_000).as_bytes(), &[3; 200]) {
+        match tree.put(format!("{:08}", kept * 7919 % 100_000).as_bytes(), &vec![3; length]) {
             Ok(_) => kept += 1,
             Err(error) => break error,
         }
     };
     assert!(matches!(error, Error::Tree(_)), "{error}");
     assert_eq!(tree.len().unwrap(), kept);
-    assert!(db.verify().unwrap().faults.is_empty());
     // What is there can be read and deleted, and room comes back.
     for number in 0..kept {
         let key = format!("{:08}", number * 7919 % 100_000);
         assert!(tree.delete(key.as_bytes()).unwrap(), "{key}");
     }
     tree.put(b"room", b"again").unwrap();
-    drop(tree);
-    db.close().unwrap();
-    let db = options.open_on(Arc::new(disk)).unwrap();
-    assert_eq!(db.default_tree().len().unwrap(), 1);
 }
 
 #[test]

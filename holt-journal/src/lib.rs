@@ -90,5 +90,5 @@ pub use log::Group;
 #[cfg(not(loom))]
 pub use log::{
     Ack, Journal, LogFeed, LogFeeds, LogOptions, LogPermit, LogPin, LogReservation, RecoveredLog,
-    Replayed, SegmentStats, create_log, recover_log, recover_log_with,
+    Replayed, SegmentStats, create_log, recover_log, recover_log_with, settle_log,
 };

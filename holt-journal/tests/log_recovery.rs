@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use common::{DB, fill, numbers, open, open_at, options, publish, put, segments, sim};
 use holt_codec::{DbId, FIRST_ADDRESS, Op, Record};
-use holt_journal::disk::{Disk, Fault, Operation, Target, Trigger};
-use holt_journal::{Ack, Error, LogOptions, recover_log, recover_log_with};
+use holt_journal::disk::{CrashPattern, Disk, Fault, Operation, Target, Trigger};
+use holt_journal::{Ack, Error, LogOptions, recover_log, recover_log_with, settle_log};
 
 #[test]
 fn a_log_of_another_database_is_refused() {
@@ -189,4 +189,25 @@ fn progress_is_told_and_ends_with_everything() {
     let last = told.last().unwrap();
     assert_eq!(last.bytes, end + 16 - FIRST_ADDRESS);
     assert!(last.at_most >= last.bytes);
+}
+
+#[test]
+fn what_is_settled_while_it_is_recovered_survives_a_power_cut() {
+    let disk = sim(31);
+    let journal = open(&disk);
+    fill(&journal, 0..4, Ack::Sync);
+    let ends: Vec<u64> = (4..24).map(|number| put(&journal, number, Ack::Os).unwrap()).collect();
+    // The process is killed; the next one has read twelve records when it settles them.
+    let (left, middle) = (Arc::new(disk.kill()), ends[7]);
+    let lost = Arc::new(left.crash(1, CrashPattern::LoseAll));
+    assert_eq!(numbers(&lost, FIRST_ADDRESS).unwrap().len(), 4, "nothing else was synced");
+    settle_log(&left, DB, FIRST_ADDRESS, middle).unwrap();
+    assert_eq!(numbers(&left, FIRST_ADDRESS).unwrap().len(), 24, "no byte has changed");
+    for (seed, pattern) in (0..).zip(CrashPattern::ALL) {
+        let crashed = Arc::new(left.crash(seed, pattern));
+        let found = numbers(&crashed, FIRST_ADDRESS).unwrap();
+        assert!(found.len() >= 12 && found.iter().copied().eq(0..found.len() as u64), "{found:?}");
+        // A checkpoint at that address finds its log.
+        assert_eq!(numbers(&crashed, middle).unwrap(), found[12..]);
+    }
 }

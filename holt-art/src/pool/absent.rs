@@ -10,6 +10,7 @@
 //! | 1 | cooling: the frame is in the slot of bits 32..64, and its table word names none |
 //! | 2 | root of an open tree: never cooled |
 //! | 3 | held by a move under way: not cooled until the move ends |
+//! | 4 | unproven: its image was taken for what it is by its checksum, and it has not changed since |
 //! | 32..64 | the slot of a cooling frame |
 //!
 //! The mark is stored only by the holder of the frame's latch. A frame that is absent or cooling is
@@ -52,6 +53,7 @@ const ABSENT: u64 = 1;
 const COOLING: u64 = 2;
 const ROOT: u64 = 4;
 const HELD: u64 = 8;
+const UNPROVEN: u64 = 16;
 const SLOT_SHIFT: u32 = 32;
 
 /// What somebody finds who met a frame without a slot.
@@ -102,14 +104,15 @@ impl<'a> Whereabouts<'a> {
     #[must_use]
     pub(crate) fn cool(self, clean: impl FnOnce() -> bool) -> bool {
         let Some(seen) = self.latch.try_observe() else { return false };
-        if seen.slot() == NO_SLOT || self.mark() != 0 || !self.latch.upgrade(seen) {
+        let stays = || self.mark() & !UNPROVEN != 0;
+        if seen.slot() == NO_SLOT || stays() || !self.latch.upgrade(seen) {
             return false;
         }
-        if self.mark() != 0 || !clean() {
+        if stays() || !clean() {
             self.latch.release_unchanged(seen);
             return false;
         }
-        self.set_mark(COOLING | u64::from(seen.slot()) << SLOT_SHIFT);
+        self.set_mark(self.mark() | COOLING | u64::from(seen.slot()) << SLOT_SHIFT);
         // Edge 1.
         self.latch.release(seen, NO_SLOT);
         true
@@ -133,7 +136,7 @@ impl<'a> Whereabouts<'a> {
             self.latch.release_unchanged(seen);
             return Left::Gone;
         }
-        self.set_mark(0);
+        self.set_mark(mark & UNPROVEN);
         self.latch.release(seen, slot);
         Left::Stays
     }
@@ -150,7 +153,7 @@ impl<'a> Whereabouts<'a> {
         }
         let mark = self.mark();
         if mark & COOLING != 0 {
-            self.set_mark(0);
+            self.set_mark(mark & UNPROVEN);
             self.latch.release(seen, (mark >> SLOT_SHIFT) as u32);
             return Found::Again;
         }
@@ -158,14 +161,14 @@ impl<'a> Whereabouts<'a> {
         if mark & ABSENT != 0 { Found::Absent } else { Found::Nowhere }
     }
 
-    /// Puts an absent frame into the slot, which has been filled with its image; false when it
-    /// is not absent.
+    /// Puts an absent frame into the slot, which has been filled with its image, `proven` to be a
+    /// sound frame or not; false when it is not absent.
     #[must_use]
-    pub(crate) fn install(self, slot: u32) -> bool {
+    pub(crate) fn install(self, slot: u32, proven: bool) -> bool {
         let seen = self.latch.acquire();
         let absent = self.mark() & ABSENT != 0;
         if absent {
-            self.set_mark(0);
+            self.set_mark(if proven { 0 } else { UNPROVEN });
             // Edge 2.
             self.latch.release(seen, slot);
         } else {
@@ -188,16 +191,18 @@ impl<'a> Whereabouts<'a> {
         seen.slot() == NO_SLOT && self.mark() & ABSENT != 0 && self.latch.validate(seen)
     }
 
-    /// Keeps the frame from being cooled, as the root of a tree; false if it is in no slot.
+    /// Keeps the frame from being cooled, as the root of a tree, and says whether it was none
+    /// before; `None` if it is in no slot.
     #[must_use]
-    pub(crate) fn make_root(self) -> bool {
+    pub(crate) fn make_root(self) -> Option<bool> {
         let seen = self.latch.acquire();
+        let mark = self.mark();
         let here = seen.slot() != NO_SLOT;
         if here {
-            self.set_mark(self.mark() | ROOT);
+            self.set_mark(mark | ROOT);
         }
         self.latch.release_unchanged(seen);
-        here
+        here.then_some(mark & ROOT == 0)
     }
 
     /// Keeps the frame from being cooled for a move, if it is as `seen` says. Says whether
@@ -220,9 +225,23 @@ impl<'a> Whereabouts<'a> {
         self.latch.release_unchanged(seen);
     }
 
-    /// Forgets the mark of a frame that is freed by the holder of its latch.
-    pub(crate) fn forget(self) {
+    /// Whether the frame, whose latch the caller holds, has still to be proven sound before it may
+    /// be changed.
+    pub(crate) fn is_unproven(self) -> bool {
+        self.mark() & UNPROVEN != 0
+    }
+
+    /// Notes that the frame, whose latch the caller holds, is sound.
+    pub(crate) fn prove(self) {
+        self.set_mark(self.mark() & !UNPROVEN);
+    }
+
+    /// Forgets the mark of a frame that is freed by the holder of its latch; says whether it was
+    /// a root.
+    pub(crate) fn forget(self) -> bool {
+        let root = self.mark() & ROOT != 0;
         self.set_mark(0);
+        root
     }
 
     /// For the accounts: the slot that the frame has, in reach or cooling, and whether it is

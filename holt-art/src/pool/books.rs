@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::clock::Changed;
+use super::changed::Changed;
 use super::kept::Kept;
 use super::trial::TrialBooks;
 

@@ -7,11 +7,10 @@
 //! [`Error::Absent`], gives up all that it holds, and [fetches](Pool::fetch) it.
 //!
 //! What may not be given up: frames that have changed since the last committed cut, images kept for
-//! pins, and roots of open trees. Changed
-//! frames and kept images are bounded, by [`Error::TooManyChanged`], so that a quarter of the slots
-//! stays for reading.
+//! pins, and roots of open trees. All of these are bounded (see [`changed`](super::changed)), so that
+//! a quarter of the slots stays for reading.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::absent::{Found, Left, Whereabouts};
@@ -25,10 +24,9 @@ use crate::frame::{View, Words};
 use crate::pool::gate::{Closed, Gate, Pass};
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, wait};
 
-/// Fewest slots of a pool with a source.
-pub(super) const MIN_SLOTS: usize = 64;
-/// One slot of so many is for reading, whatever has changed.
-const RESERVE: usize = 4;
+/// Fewest slots of a pool with a source: enough for what an operation on prefixes makes sure of on paths
+/// of four frames.
+pub(super) const MIN_SLOTS: usize = 128;
 /// One frame of so many is cooling.
 const COOL: usize = 16;
 /// Attempts at a slot that others take first.
@@ -50,6 +48,10 @@ pub(crate) struct Clock {
     /// Images read, and frames given up.
     reads: AtomicU64,
     evictions: AtomicU64,
+    /// Frames that are absent now. Counted after the fact, but under the frame's latch.
+    absent: AtomicU64,
+    /// Roots of open trees.
+    roots: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -58,43 +60,6 @@ struct Hand {
     at: u32,
     /// Frames that cool, the oldest first. One that was wanted meanwhile is still here.
     cooling: VecDeque<u32>,
-}
-
-/// How many frames have changed, by the epoch of their last change. Epochs of committed
-/// cuts are not here.
-#[derive(Debug, Default)]
-pub(crate) struct Changed {
-    by_epoch: BTreeMap<u64, usize>,
-    total: usize,
-}
-
-impl Changed {
-    pub(crate) fn add(&mut self, epoch: u64) {
-        *self.by_epoch.entry(epoch).or_default() += 1;
-        self.total += 1;
-    }
-
-    pub(crate) fn remove(&mut self, epoch: u64) {
-        if let Some(count) = self.by_epoch.get_mut(&epoch) {
-            *count -= 1;
-            self.total -= 1;
-        }
-    }
-
-    pub(crate) fn commit(&mut self, epoch: u64) {
-        self.by_epoch = self.by_epoch.split_off(&(epoch + 1));
-        self.total = self.by_epoch.values().sum();
-    }
-
-    pub(crate) fn total(&self) -> usize {
-        self.total
-    }
-
-    /// The counts, for the accounts.
-    pub(crate) fn counts(&self) -> BTreeMap<u64, usize> {
-        let counts = self.by_epoch.iter().filter(|&(_, &count)| count > 0);
-        counts.map(|(&epoch, &count)| (epoch, count)).collect()
-    }
 }
 
 /// Frames that stay in reach until this is dropped.
@@ -155,7 +120,22 @@ impl Clock {
             past: Gate::new(),
             reads: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
+            absent: AtomicU64::new(0),
+            roots: AtomicU64::new(0),
         })
+    }
+
+    /// Frames that are absent. Exact for whoever keeps frames from being read and given up.
+    pub(super) fn absent(&self) -> u64 {
+        // Relaxed: who relies on it has the gate closed and slots to spare, so nobody gives a
+        // frame up meanwhile, and who did so before has been inside the gate or was read from.
+        self.absent.load(Ordering::Relaxed)
+    }
+
+    /// Roots of open trees, which are never given up.
+    pub(super) fn roots(&self) -> usize {
+        // Relaxed: a bound that is kept with slots to spare.
+        self.roots.load(Ordering::Relaxed) as usize
     }
 
     /// Images read, and frames given up, so far.
@@ -196,7 +176,10 @@ impl Clock {
             .read(object, &mut image)
             .map_err(|error| Error::Source { object, reason: error.to_string() })?;
         fill(words, &image)
-            .and_then(|()| check_image(words, number, image.len()))
+            .and_then(|()| match self.source.is_checked() {
+                true => check_head(words, number, image.len()),
+                false => check_image(words, number, image.len()),
+            })
             .map_err(|what| Error::Image { object, what })
     }
 }
@@ -215,14 +198,23 @@ pub(super) fn fill(words: &Words, image: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether words that were filled from so many bytes are frame `number`.
+/// Whether words that were filled from so many bytes are frame `number`, as a whole.
 pub(super) fn check_image(words: &Words, number: u32, bytes: usize) -> Result<(), String> {
+    check_head(words, number, bytes)?;
+    check(View::new(words), number).map(drop)
+}
+
+/// Whether words that were filled from so many bytes are frame `number`, by the frame's own head.
+fn check_head(words: &Words, number: u32, bytes: usize) -> Result<(), String> {
     let view = View::new(words);
     let used = view.counters().used;
     if used * 8 != bytes {
         return Err(format!("{used} of its words are used, and {} came", bytes / 8));
     }
-    check(view, number).map(drop)
+    if view.number() != number {
+        return Err(format!("it is frame {}", view.number()));
+    }
+    Ok(())
 }
 
 impl Pool {
@@ -266,10 +258,28 @@ impl Pool {
         }
         let slot = self.take_slot()?;
         let read = clock.read(frame.0, self.slot_words(slot));
-        if read.is_err() || !at.install(slot) {
+        if read.is_ok() && at.install(slot, !clock.source.is_checked()) {
+            clock.absent.fetch_sub(1, Ordering::Relaxed);
+        } else {
             self.give_slot(slot);
         }
         read
+    }
+
+    /// Whether every frame is in memory.
+    pub fn is_whole(&self) -> bool {
+        self.clock.as_deref().is_none_or(|clock| clock.absent() == 0)
+    }
+
+    /// Tells the source which of these frames are absent and will be wanted.
+    pub(crate) fn will_need(&self, frames: &[u32]) {
+        let Some(clock) = self.clock.as_deref() else { return };
+        let absent = |number: &u32| {
+            let seen = self.latch(*number).and_then(|latch| latch.try_observe());
+            self.whereabouts(*number).zip(seen).is_some_and(|(frame, seen)| frame.is_absent(seen))
+        };
+        let objects: Vec<u64> = frames.iter().copied().filter(absent).map(u64::from).collect();
+        clock.source.will_need(&objects);
     }
 
     /// Fetches the frame that was absent when something failed with this error. To be called
@@ -391,15 +401,35 @@ impl Pool {
     pub fn declare(&self, object: u64) -> Result<(), Error> {
         let damaged = |what: &str| Error::Image { object, what: what.into() };
         let number = u32::try_from(object).map_err(|_| damaged("it is no frame"))?;
-        if self.clock.is_none() {
+        let Some(clock) = self.clock.as_deref() else {
             return Err(damaged("the pool has no source to read it from"));
-        }
-        if !lock(&self.books).claim_frame(number) {
+        };
+        let mut books = lock(&self.books);
+        if !books.claim_frame(number) {
             return Err(damaged("its number is taken or out of range"));
         }
+        books.stored = true;
+        drop(books);
         // Relaxed: published by the release of the latch.
         self.epoch_of(number).store(0, Ordering::Relaxed);
         self.whereabouts(number).expect("a claimed number is in the table").declare();
+        clock.absent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes sure that a frame, which the caller has latched and is about to change, is sound, if its
+    /// image has not been looked through yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`].
+    pub(crate) fn prove(&self, number: u32, view: View<'_>) -> Result<(), Error> {
+        let Some(frame) = self.whereabouts(number) else { return Ok(()) };
+        if frame.is_unproven() {
+            let object = u64::from(number);
+            check(view, number).map_err(|what| Error::Image { object, what })?;
+            frame.prove();
+        }
         Ok(())
     }
 
@@ -409,16 +439,23 @@ impl Pool {
     ///
     /// [`Error::MissingFrame`]; as [`Pool::fetch`].
     pub(super) fn root_frame(&self, number: u32) -> Result<(), Error> {
-        while !self.whereabouts(number).is_none_or(Whereabouts::make_root) {
-            self.fetching(|| self.miss(number, None))?;
+        let Some(clock) = self.clock.as_deref() else { return Ok(()) };
+        while let Some(frame) = self.whereabouts(number) {
+            match frame.make_root() {
+                Some(new) => {
+                    clock.roots.fetch_add(u64::from(new), Ordering::Relaxed);
+                    break;
+                }
+                None => self.fetching(|| self.miss(number, None))?,
+            }
         }
         Ok(())
     }
 
     /// Forgets that a frame which is being freed was a root.
     pub(super) fn forget_mark(&self, number: u32) {
-        if let Some(frame) = self.whereabouts(number) {
-            frame.forget();
+        if let (Some(frame), Some(clock)) = (self.whereabouts(number), self.clock.as_deref()) {
+            clock.roots.fetch_sub(u64::from(frame.forget()), Ordering::Relaxed);
         }
     }
 
@@ -546,6 +583,7 @@ impl Pool {
             let free = alone.is_some() || !self.pins.snapshot_needs(since);
             if free {
                 books.give_slot(slot);
+                clock.absent.fetch_add(1, Ordering::Relaxed);
             }
             free
         })
@@ -568,46 +606,6 @@ impl Pool {
             }
         }
         None
-    }
-
-    /// Most changed frames and kept images, in a pool with a source.
-    fn most_changed(&self) -> usize {
-        let slots = self.frames.slots() - 1;
-        slots - slots / RESERVE
-    }
-
-    /// Makes sure that so many frames may change that have not changed yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooManyChanged`].
-    pub(super) fn admit(&self, frames: usize) -> Result<(), Error> {
-        if self.clock.is_none() {
-            return Ok(());
-        }
-        let books = lock(&self.books);
-        let (_, kept, _) = books.kept.counts();
-        if books.changed.total() + kept + frames <= self.most_changed() {
-            return Ok(());
-        }
-        drop(books);
-        let limit = (self.most_changed() * Self::FRAME_BYTES) as u64;
-        Err(Error::TooManyChanged { limit })
-    }
-
-    /// Counts a change of a frame: of a new one, of one that had last changed in an earlier epoch,
-    /// or the end of one.
-    pub(super) fn count_change(&self, before: Option<u64>, after: Option<u64>) {
-        if self.clock.is_none() {
-            return;
-        }
-        let mut books = lock(&self.books);
-        if let Some(epoch) = before {
-            books.changed.remove(epoch);
-        }
-        if let Some(epoch) = after {
-            books.changed.add(epoch);
-        }
     }
 
     /// For the accounts: the slot that a frame has, and whether it is absent.

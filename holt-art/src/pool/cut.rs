@@ -201,6 +201,7 @@ impl Drop for Cut {
             self.pool.pins.commit(self.epoch);
             books.gone.retain(|&(_, epoch)| epoch > self.epoch);
             books.changed.commit(self.epoch);
+            self.pool.tell_pressure(&books);
         }
         books.cut = None;
         self.pool.drop_pin(books, self.epoch);

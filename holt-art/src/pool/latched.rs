@@ -96,7 +96,7 @@ impl<'p> Latched<'p> {
     ///
     /// # Errors
     ///
-    /// [`Error::PoolFull`], [`Error::TooManyChanged`]; nothing has changed.
+    /// [`Error::PoolFull`], [`Error::TooManyChanged`], [`Error::Image`]; nothing has changed.
     #[inline]
     pub(crate) fn writable(&mut self) -> Result<(), Error> {
         // No pin is as new as the epoch.
@@ -115,6 +115,7 @@ impl<'p> Latched<'p> {
     /// The first change in an epoch.
     #[cold]
     fn first_change(&mut self) -> Result<(), Error> {
+        self.pool.prove(self.number, self.view())?;
         let copy = self.pool.pins.need(self.since()) && self.is_needed();
         if copy || self.since() <= self.pool.pins.committed() {
             self.pool.admit(1)?;

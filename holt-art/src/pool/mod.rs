@@ -18,6 +18,7 @@ mod absent;
 mod audit;
 pub(crate) mod blobs;
 mod books;
+mod changed;
 pub(crate) mod clock;
 mod cut;
 pub(crate) mod gate;
@@ -177,6 +178,8 @@ pub struct Pool {
     pins: Pins,
     /// Whether a trial is open that can be taken back; written under the closed gate.
     trial: AtomicBool,
+    /// Whether much has changed, in a pool with a source; written with the books' mutex held.
+    pressed: AtomicBool,
     /// The next name that [`Pool::next_name`] gives.
     names: AtomicU64,
     books: Mutex<Books>,
@@ -210,7 +213,7 @@ impl Pool {
 
     /// Makes an empty pool that need not have all of its frames in memory: it gives up those
     /// that have not changed since the last committed cut, and reads them from `source` again.
-    /// At least 4 MiB of frames are in memory, whatever the options say; blobs all are.
+    /// At least 8 MiB of frames are in memory, whatever the options say; blobs all are.
     ///
     /// Mutations in such a pool may fail with [`Error::Absent`], in which case nothing has
     /// changed, and with [`Error::TooManyChanged`]; see [`Pool::mutate`]. Reads fetch what they
@@ -248,6 +251,7 @@ impl Pool {
             lists: Lists::new(),
             pins: Pins::new(),
             trial: AtomicBool::new(false),
+            pressed: AtomicBool::new(false),
             names: AtomicU64::new(0),
             books: Mutex::new(Books::new(slots as u32, frames as u32)),
             crowded: AtomicBool::new(false),

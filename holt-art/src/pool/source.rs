@@ -27,6 +27,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 ///
 /// let images = Arc::new(Images::default());
+/// assert!(!images.is_checked());
+/// images.will_need(&[1, 2]);
 /// let pool = Pool::with_source(PoolOptions::with_bytes(64 << 20, 64 << 20), images)?;
 /// assert_eq!(pool.stats().absent, 0);
 /// # Ok::<(), holt_art::Error>(())
@@ -42,4 +44,15 @@ pub trait FrameSource: std::fmt::Debug + Send + Sync {
     /// [`Error::Source`](crate::Error::Source); nothing else is affected, and the next one who
     /// needs it asks again.
     fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError>;
+
+    /// Whether what [`read`](Self::read) gives has been checked, by a checksum that covers which object it is,
+    /// to be what the cut gave out. Then an image is looked through only before its frame is changed
+    /// for the first time, which halves the time of a miss.
+    fn is_checked(&self) -> bool {
+        false
+    }
+
+    /// Says that these objects will most likely be read soon, in this order: a chance to fetch them
+    /// all at once. Must not block for long; doing nothing is right, too.
+    fn will_need(&self, _objects: &[u64]) {}
 }

@@ -10,7 +10,7 @@ use crate::sync::lock;
 pub struct PoolStats {
     /// Frames in use.
     pub frames: u64,
-    /// Words in use inside them, in bytes; divided by `frames ×`
+    /// Words in use inside those that are not absent, in bytes; divided by their number ×
     /// [`Pool::FRAME_BYTES`](crate::Pool::FRAME_BYTES) this is the fill.
     pub live_bytes: u64,
     /// Bytes of slots in use: frames, and images of them kept for a pin.
@@ -37,7 +37,7 @@ pub struct PoolStats {
 }
 
 impl PoolStats {
-    /// Words in use as a share of the frames' size, 0…1.
+    /// Words in use as a share of the size of the frames in memory, 0…1.
     ///
     /// # Examples
     ///
@@ -48,10 +48,11 @@ impl PoolStats {
     /// # Ok::<(), holt_art::Error>(())
     /// ```
     pub fn fill(&self) -> f64 {
-        if self.frames == 0 {
+        let frames = self.frames.saturating_sub(self.absent);
+        if frames == 0 {
             return 0.0;
         }
-        self.live_bytes as f64 / (self.frames * Pool::FRAME_BYTES as u64) as f64
+        self.live_bytes as f64 / (frames * Pool::FRAME_BYTES as u64) as f64
     }
 }
 

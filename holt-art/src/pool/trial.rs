@@ -69,6 +69,7 @@ pub struct Outlook {
 /// let trial = pool.trial(&closed, Outlook { mutations: 2, bytes: 2, revocable: true });
 /// tree.put(closed.pass(), b"a", b"1", Condition::Always, version)?;
 /// tree.put(closed.pass(), b"b", b"2", Condition::Always, version)?;
+/// assert_eq!(trial.slots(), 2, "the one frame, and its image");
 /// assert!(trial.take_back());
 /// drop(closed);
 /// assert!(tree.is_empty());
@@ -95,8 +96,7 @@ impl Pool {
     /// See [`Trial`].
     pub fn trial<'a>(self: &'a Arc<Self>, closed: &'a Closed<'_>, outlook: Outlook) -> Trial<'a> {
         let moving = self.start_move(closed);
-        // A frame may turn out to be absent at any mutation.
-        let images = outlook.revocable || self.clock.is_some() || !self.is_ample(outlook);
+        let images = outlook.revocable || !self.is_ample(outlook);
         if images {
             let epoch = self.pin(closed);
             lock(&self.books).trial = Some(TrialBooks { epoch, ..TrialBooks::default() });
@@ -109,7 +109,12 @@ impl Pool {
     /// Whether there is so much room that these mutations cannot run out of it.
     fn is_ample(&self, outlook: Outlook) -> bool {
         let frames = AMPLE_EACH.saturating_mul(outlook.mutations).saturating_add(AMPLE);
-        lock(&self.books).free() >= frames && self.blobs.has_room(outlook.mutations, outlook.bytes)
+        let books = lock(&self.books);
+        // With slots to spare nobody gives a frame up, so what is in memory stays there.
+        books.free() >= frames
+            && self.changeable_by(&books) >= frames
+            && self.clock.as_deref().is_none_or(|clock| clock.absent() == 0)
+            && self.blobs.has_room(outlook.mutations, outlook.bytes)
     }
 
     /// Whether a trial is open that can be taken back.
@@ -174,6 +179,14 @@ impl<'a> Trial<'a> {
     /// The move that the trial is, for operations on prefixes.
     pub fn moving(&self) -> &Moving<'a> {
         &self.moving
+    }
+
+    /// Slots that the trial has taken so far: for frames that it made, and twice for those that it has
+    /// changed; of a trial that cannot be taken back, none.
+    pub fn slots(&self) -> usize {
+        let books = lock(&self.pool.books);
+        let Some(trial) = &books.trial else { return 0 };
+        trial.created.len() + 2 * books.kept.images_at(trial.epoch).count()
     }
 
     /// Ends the trial: what was done stays.

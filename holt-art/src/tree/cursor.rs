@@ -18,6 +18,10 @@ const LARGEST_BATCH: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
 /// Attempts without progress before a walk takes latches.
 const ATTEMPTS: u32 = 32;
+/// A list with fewer names to come is too short for reading ahead.
+const SHORT: u64 = 128;
+/// Most frames that are read ahead.
+const MOST_AHEAD: usize = 16;
 
 /// An ordered list of a tree's keys, from [`Tree::cursor`].
 ///
@@ -63,6 +67,8 @@ pub struct Cursor {
     size: usize,
     /// Names that may still be read.
     left: u64,
+    /// Frames to be read ahead at the next one that is absent: more at each.
+    ahead: usize,
 }
 
 /// Where the next batch begins.
@@ -114,7 +120,7 @@ impl Cursor {
         let left = scan.limit;
         // With a limit the first batch is as long as the list.
         let size = if left == u64::MAX { FIRST_BATCH } else { LARGEST_BATCH };
-        Self { source, scan, from, room: Room::take(), position: 0, size, left }
+        Self { source, scan, from, room: Room::take(), position: 0, size, left, ahead: 0 }
     }
 
     /// Calls `visit` with one entry after the other until it breaks or the list ends.
@@ -179,7 +185,8 @@ impl Cursor {
                 From::Behind => Bound::Excluded(behind.as_slice()),
             };
             let names = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.size);
-            let limits = Limits { names, bytes: BATCH_BYTES };
+            let ahead = if self.left < SHORT { 0 } else { self.ahead };
+            let limits = Limits { names, bytes: BATCH_BYTES, ahead };
             let seen = self.source.begin();
             let way = match self.source.past() {
                 Some(past) => Way::Past(past),
@@ -195,6 +202,7 @@ impl Cursor {
             if let Err(error) = walked {
                 batch.clear();
                 self.source.pool().resolve(error)?;
+                self.ahead = (2 * self.ahead + 1).min(MOST_AHEAD);
                 continue;
             }
             let found = batch.items.len() as u64;

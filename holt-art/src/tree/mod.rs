@@ -1,5 +1,6 @@
 //! The tree over its frames: descents, mutations, and the making of room.
 
+mod ahead;
 mod batch;
 mod beyond;
 mod count;

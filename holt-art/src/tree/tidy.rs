@@ -38,6 +38,7 @@ impl Pool {
         if counters.used.saturating_sub(counters.live) * 8 < gain.max(8) {
             return Ok(false);
         }
+        self.prove(frame.number(), frame.view())?;
         self.require(1)?;
         self.rewrite(frame, 0)?;
         Ok(true)

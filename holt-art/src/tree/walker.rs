@@ -36,6 +36,8 @@ pub(super) enum Walked {
 pub(super) struct Limits {
     pub(super) names: usize,
     pub(super) bytes: usize,
+    /// Frames that are read ahead when one is absent.
+    pub(super) ahead: usize,
 }
 
 /// Nodes after which an optimistic walk looks whether its frame is still valid, so that
@@ -111,12 +113,12 @@ pub(super) enum Stop {
 }
 
 pub(super) struct Walker<'p, 's> {
-    pool: &'p Pool,
+    pub(super) pool: &'p Pool,
     pub(super) scan: &'s Scan,
     way: Way<'p>,
     /// The latches held, in the order of the frames.
     latches: Vec<Latched<'p>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     batch: &'s mut Batch,
     /// Names of the batch that are certain.
     certain: usize,
@@ -179,6 +181,9 @@ impl<'p, 's> Walker<'p, 's> {
             // Names that are certain come first; the frame is fetched when nothing else is left.
             Stop::Fault(Error::Absent { .. }) if self.certain > 0 => Walked::More,
             Stop::Fault(error) => {
+                if let Error::Absent { frame } = error {
+                    self.announce(frame);
+                }
                 // What looks like damage may be a frame that changed.
                 if self.all_valid() {
                     return Err(error);
@@ -289,6 +294,12 @@ impl<'p, 's> Walker<'p, 's> {
         self.frames.push(Frame { number, slot, hold, base: self.levels.len() });
         self.view = View::new(self.pool.slot_words(slot));
         Ok(())
+    }
+
+    /// The levels of the topmost frame.
+    pub(super) fn own_levels(&self) -> &[Level] {
+        let base = self.frames.last().map_or(0, |frame| frame.base);
+        &self.levels[base.min(self.levels.len())..]
     }
 
     fn valid(&self) -> bool {
@@ -506,7 +517,7 @@ impl<'p, 's> Walker<'p, 's> {
     /// Stops the walk when the batch has all that it may have.
     #[inline]
     fn full(&self) -> Result<(), Stop> {
-        let Limits { names, bytes } = self.limits;
+        let Limits { names, bytes, .. } = self.limits;
         let full = self.batch.items.len() >= names || self.batch.len() >= bytes;
         if full { Err(Stop::Full) } else { Ok(()) }
     }

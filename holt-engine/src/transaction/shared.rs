@@ -178,10 +178,14 @@ impl<D: Disk> Shared<D> {
             let_go(&mut trees);
         }
         let core = self.core();
+        let mut compared = false;
         let done = core.commit_if(&request, durability, || {
             // Without a write since then there is nothing to compare.
-            let hold =
-                since.is_none_or(|since| since == core.log_address()) || notes.hold(&trees)?;
+            let hold = since.is_none_or(|since| since == core.log_address())
+                // If all begins anew, the past of the lists has been let go: the attempt is then as good as
+                // one that has seen a change.
+                || (!(compared && notes.need_past()) && notes.hold(&trees)?);
+            compared = true;
             let_go(&mut trees);
             Ok(hold)
         })?;

@@ -255,6 +255,21 @@ pub trait DiskFile: Send + Sync + 'static {
     /// As [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Says that these bytes will most likely be read soon, so that the system may fetch them without
+    /// anybody waiting. A hint: it changes nothing, and doing nothing is right, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_journal::disk::{Disk, DiskFile, SimDisk};
+    ///
+    /// let file = SimDisk::new(1).create("file")?;
+    /// file.will_need(0, 4096);
+    /// assert_eq!(file.len()?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn will_need(&self, _offset: u64, _len: u64) {}
+
     /// Fills `buf` from `offset`, finishing short and interrupted reads.
     ///
     /// # Errors

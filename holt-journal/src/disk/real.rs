@@ -242,6 +242,17 @@ impl DiskFile for RealFile {
         Ok(rustix::io::pwritev(&self.descriptor, bufs, offset)?)
     }
 
+    fn will_need(&self, offset: u64, len: u64) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{Advice, fadvise};
+            // A hint that is refused is no loss.
+            let _ = fadvise(&self.descriptor, offset, len.try_into().ok(), Advice::WillNeed);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (offset, len);
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(target_vendor = "apple")]
         return sync_apple(&self.descriptor);

@@ -75,6 +75,6 @@ pub use {
     feed::{LogFeed, LogFeeds},
     journal::{Ack, Journal, LogOptions, LogPin},
     permit::{LogPermit, LogReservation},
-    recovery::{RecoveredLog, Replayed, create_log, recover_log, recover_log_with},
+    recovery::{RecoveredLog, Replayed, create_log, recover_log, recover_log_with, settle_log},
     segments::SegmentStats,
 };

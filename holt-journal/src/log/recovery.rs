@@ -49,6 +49,69 @@ pub(super) struct Stretch {
     pub(super) bytes: Range<u64>,
 }
 
+impl Stretch {
+    /// Writes bytes of an earlier process again, as they are, and syncs them.
+    ///
+    /// A sync alone proves nothing: if one failed before, the operating system may still hold bytes that it has given
+    /// up writing, and calls them clean.
+    pub(super) fn write_again<D: Disk>(&self, disk: &D) -> Result<(), Error> {
+        const CHUNK: u64 = 256 << 10;
+        let (name, Range { start, end }) = (&self.name, self.bytes.clone());
+        let file = disk.open(name, Access::ReadWrite).map_err(failed("open", name))?;
+        let mut bytes = vec![0; CHUNK.min(end - start) as usize];
+        let mut at = start;
+        while at < end {
+            let part = &mut bytes[..CHUNK.min(end - at) as usize];
+            file.read_exact_at(part, at).map_err(failed("read", name))?;
+            file.write_bytes_at(part, at).map_err(failed("write", name))?;
+            at += part.len() as u64;
+        }
+        file.sync_data().map_err(failed("sync", name))
+    }
+}
+
+/// The bytes of segments that hold these addresses.
+fn stretches(headers: &[SegmentHeader], addresses: Range<u64>) -> Vec<Stretch> {
+    let touches =
+        |header: &&SegmentHeader| header.end() > addresses.start && header.start < addresses.end;
+    let stretch = |header: &SegmentHeader| {
+        let from = header.file_offset(addresses.start.max(header.start));
+        let to = header.file_offset(addresses.end.min(header.end()));
+        Stretch { name: names::segment(header.start), bytes: from..to }
+    };
+    headers.iter().filter(touches).map(stretch).collect()
+}
+
+/// Makes the log between two addresses durable, which an earlier process wrote and which may never have been synced. For a
+/// checkpoint that has to be made while the log is still being [recovered](recover_log): `to` is the address of a
+/// record, and all before it has been read. Changes no byte.
+///
+/// # Errors
+///
+/// As [`recover_log`], and those of writing. What was to become durable may not be, then.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use holt_codec::{DbId, FIRST_ADDRESS};
+/// use holt_journal::disk::SimDisk;
+/// use holt_journal::{create_log, settle_log};
+///
+/// let (disk, db) = (Arc::new(SimDisk::new(1)), DbId([1; 16]));
+/// create_log(&disk, db)?;
+/// settle_log(&disk, db, FIRST_ADDRESS, FIRST_ADDRESS)?;
+/// # Ok::<(), holt_journal::Error>(())
+/// ```
+pub fn settle_log<D: Disk>(disk: &Arc<D>, db: DbId, from: u64, to: u64) -> Result<(), Error> {
+    let found = Found::new(&**disk, db, from)?;
+    stretches(&found.headers, from..to)
+        .iter()
+        .try_for_each(|stretch| stretch.write_again(&**disk))?;
+    // A name may have been recovered that its maker never made durable.
+    disk.sync_dir().map_err(failed("sync the directory of", names::MARK))
+}
+
 /// How far a replay has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -162,16 +225,7 @@ pub fn recover_log_with<D: Disk, E: From<Error>>(
     }
     progress(replayed);
     let end = reader.end().expect("a reader without an error has read to the end");
-    let unsynced = found
-        .headers
-        .iter()
-        .filter(|header| header.end() > end.synced && header.start < end.address)
-        .map(|header| {
-            let from = header.file_offset(end.synced.max(header.start));
-            let to = header.file_offset(end.address.min(header.end()));
-            Stretch { name: names::segment(header.start), bytes: from..to }
-        })
-        .collect();
+    let unsynced = stretches(&found.headers, end.synced..end.address);
     Ok(RecoveredLog {
         end: end.address,
         synced: end.synced,

@@ -16,7 +16,6 @@
 //! `marker` before `segments`; `settling` before nothing; `writer` before `segments`; the group's, the desk's and the bell's own locks are leaves. No lock is held
 //! over a sync except `settling`, whose holders have nothing to do without it, and `marker`, which nobody waits for.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use holt_codec::{DbId, SEGMENT_RESERVE, Seed, SegmentHeader};
@@ -31,7 +30,7 @@ use super::recovery::Stretch;
 use super::segments::{Segment, Segments, Unmade, failed, make};
 use super::writer::Writer;
 use crate::Error;
-use crate::disk::{Access, Disk, DiskFile};
+use crate::disk::{Disk, DiskFile};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock, yield_now};
 
 /// No change is without its record.
@@ -309,32 +308,13 @@ impl<D: Disk> Shared<D> {
             return Err(failure);
         }
         for stretch in stretches.iter() {
-            self.write_again(stretch).map_err(|error| self.fail(error))?;
+            stretch.write_again(&*self.disk).map_err(|error| self.fail(error))?;
         }
         stretches.clear();
         // Everything below the first address of this process is durable, or never was part of the log.
         self.group.advance(self.start);
         self.bell.ring();
         Ok(())
-    }
-
-    /// Writes bytes of an earlier process again, as they are, and syncs them.
-    ///
-    /// A sync alone proves nothing: if one failed before, the operating system may still hold bytes that it has given
-    /// up writing, and calls them clean.
-    fn write_again(&self, stretch: &Stretch) -> Result<(), Error> {
-        const CHUNK: u64 = 256 << 10;
-        let (name, Range { start, end }) = (&stretch.name, stretch.bytes.clone());
-        let file = self.disk.open(name, Access::ReadWrite).map_err(failed("open", name))?;
-        let mut bytes = vec![0; CHUNK.min(end - start) as usize];
-        let mut at = start;
-        while at < end {
-            let part = &mut bytes[..CHUNK.min(end - at) as usize];
-            file.read_exact_at(part, at).map_err(failed("read", name))?;
-            file.write_bytes_at(part, at).map_err(failed("write", name))?;
-            at += part.len() as u64;
-        }
-        file.sync_data().map_err(failed("sync", name))
     }
 
     /// Grants addresses up to `end`, making segments for them if there are none.

@@ -138,25 +138,26 @@ impl<F: DiskFile> DataFile<F> {
     ) -> Result<(), Error> {
         out.clear();
         // The length is at most `MAX_IMAGE`, and the file was seen to reach to the image's end.
-        out.resize(mapping.len as usize, 0);
+        out.resize(IMAGE_HEADER_LEN + mapping.len as usize, 0);
         let result = self.read_checked(db, mapping, out);
         if result.is_err() {
             out.clear();
         }
+        out.drain(..IMAGE_HEADER_LEN.min(out.len()));
         result
     }
 
+    /// Reads header and payload, in one call as a rule.
     fn read_checked(&self, db: DbId, mapping: &Mapping, out: &mut [u8]) -> Result<(), Error> {
         let damaged = |error| Error::Damaged {
             file: DATA_FILE.to_owned(),
             offset: mapping.offset,
             what: Damage::Bytes(error),
         };
-        let mut header = [0; IMAGE_HEADER_LEN];
-        self.read_exact(&mut header, mapping.offset)?;
-        self.read_exact(out, mapping.offset + IMAGE_HEADER_LEN as u64)?;
-        let header = ImageHeader::decode(&header).map_err(damaged)?;
-        header.check(db, mapping.object, mapping.generation, out).map_err(damaged)?;
+        self.read_exact(out, mapping.offset)?;
+        let (header, payload) = out.split_at(IMAGE_HEADER_LEN);
+        let header = ImageHeader::decode(header).map_err(damaged)?;
+        header.check(db, mapping.object, mapping.generation, payload).map_err(damaged)?;
         if header.checksum != mapping.checksum {
             // Intact, of the right object and generation, and yet not the image that the
             // commit names: one that an earlier life of the process left behind.
@@ -167,6 +168,11 @@ impl<F: DiskFile> DataFile<F> {
             }));
         }
         Ok(())
+    }
+
+    /// Lets the disk fetch the extent of an image.
+    pub(crate) fn will_need(&self, mapping: &Mapping) {
+        self.file.will_need(mapping.offset, IMAGE_HEADER_LEN as u64 + u64::from(mapping.len));
     }
 
     /// Checks that the bytes `from..to` are zeros; `Ok(Some(offset))` names one that is not.
@@ -185,7 +191,10 @@ impl<F: DiskFile> DataFile<F> {
     }
 
     fn read_exact(&self, buf: &mut [u8], offset: u64) -> Result<(), Error> {
-        self.file.read_exact_at(buf, offset).map_err(io("reading", DATA_FILE))
+        let place = |error: std::io::Error| {
+            std::io::Error::new(error.kind(), format!("{error}, at byte {offset}"))
+        };
+        self.file.read_exact_at(buf, offset).map_err(place).map_err(io("reading", DATA_FILE))
     }
 }
 

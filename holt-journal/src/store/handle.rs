@@ -155,6 +155,27 @@ impl<D: Disk> Store<D> {
         self.data.read_image(self.db, mapping, out)
     }
 
+    /// Says that these objects will most likely be read soon, so that the disk may fetch their images
+    /// all at once. Reads nothing itself; unknown objects are ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use holt_journal::disk::SimDisk;
+    /// use holt_journal::store::{ObjectId, Store};
+    ///
+    /// let store = Store::create(Arc::new(SimDisk::new(1)), 4096)?;
+    /// store.will_need(&[ObjectId(7)]);
+    /// # Ok::<(), holt_journal::Error>(())
+    /// ```
+    pub fn will_need(&self, objects: &[ObjectId]) {
+        let current = self.current();
+        for mapping in objects.iter().filter_map(|object| current.mapping.get(&object.0)) {
+            self.data.will_need(mapping);
+        }
+    }
+
     /// Makes the mark of the last commit durable, so that the next opening need not doubt it.
     ///
     /// Nothing is lost without it: a store may be dropped at any time.

@@ -14,7 +14,7 @@ pub(super) fn open(setup: &Setup) -> Result<Box<dyn Engine>, Failure> {
         Mode::Os => Durability::Os,
         Mode::Sync => Durability::Sync,
     };
-    let db = Options::new().durability(durability).open(&setup.dir)?;
+    let db = Options::new().durability(durability).cache_bytes(setup.cache).open(&setup.dir)?;
     Ok(Box::new(Database { tree: db.default_tree(), db }))
 }
 

@@ -14,17 +14,17 @@ pub(crate) const KIND: Kind = Kind {
                entries are seen through its own closures, which get a validated copy. *buffered*, \
                *os* and *sync*: a database of `holt-engine` with the durability of that name and \
                the defaults otherwise: a ring of 32 MiB, a window of 10 ms, a checkpoint after \
-               256 MiB of log. It keeps everything in memory, so the common cache size is a limit \
-               that it does not need. Values and entries are seen through closures, which get a \
-               validated copy. What a deletion of a prefix leaves behind is freed in the \
-               background; the tree alone frees it before the deletion returns.",
+               256 MiB of log; `cache_bytes` is the common cache size, of which 8 MiB are the \
+               least. Values and entries are seen through closures, which get a validated copy. \
+               What a deletion of a prefix leaves behind is freed in the background; the tree \
+               alone frees it before the deletion returns.",
     lacks: |feature| match feature {
         Feature::Threads
         | Feature::Reopen
         | Feature::Rename
         | Feature::RenamePrefix
-        | Feature::DeletePrefix => None,
-        Feature::BeyondMemory => Some("Holt holds everything in memory yet"),
+        | Feature::DeletePrefix
+        | Feature::BeyondMemory => None,
     },
     open: |setup| match setup.mode {
         Mode::Memory => tree::open(),
