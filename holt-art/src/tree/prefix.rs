@@ -135,12 +135,12 @@ impl Tree {
         let holding = Holding::new(&self.pool);
         let Some(path) = self.find_under(old, &holding)? else { return Ok(None) };
         let last = path.last().expect("a path is not empty");
+        // So that a full pool can be emptied.
+        let reserve = self.pool.use_reserve();
+        // Otherwise only a place in the trash takes room, and where that is missing nothing has changed.
         if self.pool.may_refuse_changes() {
             self.require(path.len(), prefix.len())?;
         }
-        // Else only a place in the trash takes room, and where that is missing nothing has changed. What
-        // that takes is reserved, so that a full pool can be emptied.
-        let reserve = self.pool.use_reserve();
         if !leads_on(self.pool.view(last.seen), last.spot.at) {
             let mut blobs = Vec::new();
             self.take_off_now(old, Stays::Nothing, |number| blobs.push(number))?;
