@@ -121,7 +121,7 @@ fn advise_huge<T>(memory: *mut [T]) {
     #[cfg(all(target_os = "linux", not(loom)))]
     {
         let start = memory.cast::<u8>();
-        let skip = HUGE + start.align_offset(HUGE);
+        let skip = HUGE.saturating_add(start.align_offset(HUGE));
         let whole = (memory.len() * size_of::<T>()).saturating_sub(skip) & !(HUGE - 1);
         if whole > 0 {
             // A wish: a system without huge pages runs with small ones.
@@ -160,6 +160,16 @@ mod tests {
         for granule in 0..8u64 {
             let piece = storage.piece(128 + 8 * granule, 8).cast::<u8>() as usize;
             assert_eq!(piece, start + 8 * granule as usize);
+        }
+    }
+
+    #[test]
+    fn memory_of_any_number_of_huge_pages_is_zero_and_writable_to_its_ends() {
+        for count in [HUGE - 1, HUGE, 2 * HUGE + 1, 3 * HUGE + 5, 5 * HUGE] {
+            let mut memory = zeroed::<UnsafeCell<u8>>(count).unwrap();
+            assert_eq!(memory.len(), count);
+            assert!(memory.iter_mut().all(|cell| std::mem::replace(cell.get_mut(), 1) == 0));
+            assert!(memory.iter_mut().all(|cell| *cell.get_mut() == 1));
         }
     }
 
