@@ -110,7 +110,27 @@ impl Taken {
             let found = version.map(|version| (version, token(&key, &out)));
             assert_eq!(found, self.model.get(&key).copied(), "{}", key.escape_ascii());
             assert_eq!(self.tree.version(&key).unwrap(), version);
+            let below = [&key[..], b"/below"].concat();
+            let expected =
+                (0..=below.len()).rev().find(|&end| self.model.contains_key(&below[..end]));
+            let longest = self.tree.longest_prefix(&below).unwrap();
+            assert_eq!(longest.as_ref().map(|entry| entry.name().len()), expected);
+            if let Some(EntryRef::Key { key, value, version }) = longest.as_ref().map(Entry::as_ref)
+            {
+                assert_eq!(self.model[key], (version, token(key, value)));
+            }
         }
+        let keys: Vec<_> = (0..count).map(|_| key(random.below(keys) as u32)).collect();
+        let mut next = 0;
+        let check = |at: usize, record: Option<(&[u8], Version)>| {
+            assert_eq!(at, next);
+            next += 1;
+            let key: &[u8] = &keys[at];
+            let found = record.map(|(value, version)| (version, token(key, value)));
+            assert_eq!(found, self.model.get(key).copied());
+        };
+        self.tree.get_many(&keys, check).unwrap();
+        assert_eq!(next, keys.len());
     }
 
     /// Compares every record, and counts below prefixes.

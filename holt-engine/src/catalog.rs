@@ -195,6 +195,19 @@ impl Catalog {
         Ok(trees)
     }
 
+    /// The root of the tree `id` in a snapshot, if it was there.
+    pub(crate) fn root_at(
+        &self,
+        snapshot: &holt_art::Snapshot,
+        id: u64,
+    ) -> Result<Option<FrameId>, Error> {
+        let key = id.to_be_bytes();
+        let found = snapshot
+            .tree(self.tree.root())?
+            .get(&key, |value, _| decode(&key, value).map(|(_, root, _)| FrameId::new(root)))?;
+        found.transpose()
+    }
+
     /// Names of all trees, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = read(&self.names).by_name.keys().cloned().collect();

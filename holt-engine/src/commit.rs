@@ -86,6 +86,18 @@ impl<D: Disk> Core<D> {
         request: &Request<'_>,
         durability: Durability,
     ) -> Result<Commit, Error> {
+        let done = self.commit_if(request, durability, || Ok(true))?;
+        Ok(done.expect("there is no further condition"))
+    }
+
+    /// As [`commit`](Self::commit), if `valid` says so, which is asked when nobody else writes; else
+    /// none.
+    pub(crate) fn commit_if(
+        &self,
+        request: &Request<'_>,
+        durability: Durability,
+        valid: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Option<Commit>, Error> {
         let log = self.log()?;
         let ops = operations(request.record.as_ref())?;
         let permit = match &request.record {
@@ -94,6 +106,9 @@ impl<D: Disk> Core<D> {
         };
         let closed = self.pool.close_gate();
         request.trees.iter().try_for_each(|named| named.check())?;
+        if !valid()? {
+            return Ok(None);
+        }
         let steps = match request.check().and_then(|failed| match failed {
             Some(failure) => Ok(Err(failure)),
             None => request.resolve(&ops),
@@ -102,13 +117,13 @@ impl<D: Disk> Core<D> {
             Err(failure) => {
                 drop((closed, permit));
                 self.rest(durability)?;
-                return Ok(Commit::Failed(failure));
+                return Ok(Some(Commit::Failed(failure)));
             }
         };
         let (Some(record), Some(permit)) = (&request.record, permit) else {
             drop(closed);
             self.rest(durability)?;
-            return Ok(Commit::Done(None));
+            return Ok(Some(Commit::Done(None)));
         };
         let bytes = steps.iter().map(|step| step.bytes()).sum();
         // What is only known when its turn comes may be refused then.
@@ -131,7 +146,7 @@ impl<D: Disk> Core<D> {
                 self.trash.filled();
             }
             self.publish(record, reservation, durability)?;
-            return Ok(Commit::Done(Some(first)));
+            return Ok(Some(Commit::Done(Some(first))));
         }
         if trial.take_back() {
             reservation.skip();
@@ -142,7 +157,7 @@ impl<D: Disk> Core<D> {
         match outcome? {
             Some(failure) => {
                 self.rest(durability)?;
-                Ok(Commit::Failed(failure))
+                Ok(Some(Commit::Failed(failure)))
             }
             None => unreachable!("what is kept has been returned"),
         }

@@ -19,6 +19,7 @@ use crate::replay;
 use crate::snapshot::Snapshot;
 use crate::stats::{self, Stats};
 use crate::sync::Arc;
+use crate::transaction::{self, Transaction};
 use crate::tree::Tree;
 use crate::verify::{self, Report};
 
@@ -366,6 +367,74 @@ impl<D: Disk> Db<D> {
         let mut batch = Batch::new(&self.lease);
         fill(&mut batch)?;
         batch.commit(durability)
+    }
+
+    /// Runs `run`, which reads, decides and writes, as if nobody else wrote meanwhile: a transaction.
+    /// What it has written happens as a whole when it returns, or not at all. See [`Transaction`].
+    ///
+    /// Nothing is locked while `run` runs. Before its writes are applied, what it has read is looked at
+    /// once more, keys and lists as far as they were read, those too that found nothing. If others
+    /// have changed it, nothing is applied, and `run` runs again, up to
+    /// [`ATTEMPTS`](Transaction::ATTEMPTS) times in all. So transactions are serializable: each is as
+    /// if it had happened at one moment, alone. Operations outside of transactions are such
+    /// transactions of their own.
+    ///
+    /// All other writers wait while a transaction is looked over and applied; that takes as long
+    /// as reading again what it has read and writing what it has written. One that has written
+    /// nothing only reads a [snapshot](Self::snapshot): it is never in vain and waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// What `run` returns: nothing has changed then. [`Error::Conflict`] after the last attempt,
+    /// [`Error::BatchTooLong`] if what is written does not fit in one record of the log,
+    /// [`Error::TreeDropped`]; every error of a [`put`](Tree::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_engine::Error;
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let accounts = db.tree("accounts")?;
+    /// accounts.put(b"alice", &[10])?;
+    /// accounts.put(b"bob", &[3])?;
+    /// let transfer = |from: &[u8], to: &[u8], amount: u8| {
+    ///     db.transact(|tx| {
+    ///         let balance = |name| Ok::<_, Error>(tx.get(&accounts, name)?.map_or(0, |value| value[0]));
+    ///         let (rich, poor) = (balance(from)?, balance(to)?);
+    ///         let rest = rich.checked_sub(amount).ok_or(Error::Aborted("not enough".into()))?;
+    ///         tx.put(&accounts, from, &[rest])?;
+    ///         tx.put(&accounts, to, &[poor + amount])
+    ///     })
+    /// };
+    /// transfer(b"alice", b"bob", 7)?;
+    /// assert!(matches!(transfer(b"alice", b"bob", 7), Err(Error::Aborted(_))));
+    /// assert_eq!(accounts.get(b"alice")?, Some(vec![3]));
+    /// assert_eq!(accounts.get(b"bob")?, Some(vec![10]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn transact<R>(
+        &self,
+        run: impl FnMut(&Transaction<D>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.transact_with(self.lease.core().durability, Transaction::<D>::ATTEMPTS, run)
+    }
+
+    /// As [`transact`](Self::transact), waiting for `durability`, and trying `attempts` times, but
+    /// at least once.
+    ///
+    /// # Errors
+    ///
+    /// As [`transact`](Self::transact).
+    pub fn transact_with<R>(
+        &self,
+        durability: Durability,
+        attempts: u32,
+        run: impl FnMut(&Transaction<D>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        transaction::transact(&self.lease, durability, attempts, run)
     }
 
     /// All trees as they are now, for reading at any time later: see [`Snapshot`].

@@ -12,7 +12,7 @@ use crate::{MAX_KEY, MAX_VALUE};
 /// Why an operation failed.
 ///
 /// Unless a variant says otherwise, nothing has changed when it is returned. Nothing is retried
-/// silently.
+/// silently; what tries again says so, as [`Db::transact`](crate::Db::transact) does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -67,6 +67,22 @@ pub enum Error {
     /// Something that a batch requires does not hold. Look again, and decide anew.
     #[error("{0}")]
     GuardFailed(Box<FailedGuard>),
+    /// What a transaction had read was changed by others before it could be committed, in each of the
+    /// attempts that it had. Try again later, read less, or use [`Db::atomic`](crate::Db::atomic),
+    /// which does not fail for that.
+    #[error("the transaction met changes by others in each of its {attempts} attempts")]
+    Conflict {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// For closures of transactions and batches, which give up by returning an error, whatever it
+    /// is: this one holds one of their own. The engine does not make it.
+    #[error("given up: {0}")]
+    Aborted(Box<dyn std::error::Error + Send + Sync>),
+    /// A list or a handle of a transaction was used after the closure that it was made for had
+    /// returned. Collect inside the closure what is needed outside.
+    #[error("the transaction is over")]
+    TransactionOver,
     /// A key is none that a [`KeyPath`](crate::KeyPath) makes. Use it as it is, or leave it out.
     #[error("no path has this key: what is at byte {at} is no segment")]
     NotAPath {

@@ -21,6 +21,7 @@
 //! - The [`Durability`] of a write says what the write has survived when it returns.
 //! - A [`Batch`] is several operations that happen together or not at all; its guards say what has to
 //!   hold for that.
+//! - A [`Transaction`] reads, decides and writes as if it were alone, and is tried again if it was not.
 //! - A [`Scan`] reads many keys in order; rolled up at a delimiter it lists like a directory.
 //! - A [`Snapshot`] is all trees as they were at one moment, for reading.
 //! - A [`Feed`] tells of every [`Change`] after a version, and follows those to come.
@@ -53,7 +54,8 @@
 //! - One process at a time writes to a database.
 //! - Reads of a key take no lock and see each write and each batch whole or not at all; they wait for a
 //!   batch or a move of a prefix that is just being applied, and for nothing else. A scan sees each
-//!   batch and each move whole or not at all, too; of the single writes beside it, it may see some.
+//!   batch and each move whole or not at all, too; of the single writes beside it, it may see some. A
+//!   [`Snapshot`] is of one moment altogether, and costs memory for what changes while it is held.
 //! - Batches, renames and prefix operations are alone while they are applied: other writers wait.
 //!
 //! # Features
@@ -98,6 +100,7 @@ mod source;
 mod stats;
 mod sync;
 mod trace;
+mod transaction;
 mod tree;
 mod trees;
 mod verify;
@@ -123,6 +126,7 @@ pub use range::KeyRange;
 pub use scan::{Entries, Page, Scan};
 pub use snapshot::{Snapshot, SnapshotTree};
 pub use stats::{CheckpointStats, FeedStats, SnapshotStats, Stats};
+pub use transaction::Transaction;
 pub use tree::Tree;
 pub use verify::{Fault, Report, verify, verify_on};
 

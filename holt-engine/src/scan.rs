@@ -95,7 +95,7 @@ impl<D: Disk> Scan<D> {
         Scan { source, scan, limit: u64::MAX, refused: None }
     }
 
-    fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
+    pub(crate) fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
         self.refused = self.refused.or(condition.err());
         self
     }
@@ -193,7 +193,7 @@ impl<D: Disk> Scan<D> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let mut list = self.source.list(self.scan.limit(self.limit));
+        let mut list = self.source.list(self.scan.limit(self.limit))?;
         for _ in 0..self.limit {
             self.source.core().check_open()?;
             let next = list.next_ref();
@@ -303,7 +303,10 @@ impl<D: Disk> IntoIterator for Scan<D> {
     /// Begins to read. What is wrong with the request is told as the first item.
     fn into_iter(self) -> Entries<D> {
         let state = match self.refused {
-            None => State::Reading(Box::new(self.source.list(self.scan.limit(self.limit)))),
+            None => match self.source.list(self.scan.limit(self.limit)) {
+                Ok(list) => State::Reading(list),
+                Err(error) => State::Refused(error),
+            },
             Some(error) => State::Refused(error),
         };
         Entries { state, source: self.source, left: self.limit }
@@ -327,14 +330,14 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 /// meanwhile may be seen or not. After an error it ends.
 pub struct Entries<D: Disk = RealDisk> {
     // Before `source`, as that asks for.
-    state: State,
+    state: State<D>,
     source: Source<D>,
     /// How many more entries may be told.
     left: u64,
 }
 
-enum State {
-    Reading(Box<List>),
+enum State<D: Disk> {
+    Reading(List<D>),
     /// The request was wrong, and this is still to be told.
     Refused(Error),
     Done,

@@ -5,11 +5,17 @@
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Weak};
-pub(crate) use std::thread::{Builder, JoinHandle};
+pub(crate) use std::thread::{Builder, JoinHandle, sleep, yield_now};
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
+
+/// A number by chance, another one with each call.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
 
 /// Locks a mutex whose data is sound after every statement of its critical sections, so that a
 /// panic of an earlier holder is no reason to refuse it.

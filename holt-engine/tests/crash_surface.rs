@@ -209,6 +209,30 @@ fn steps() -> Vec<Step> {
                 *model(state, "c") = Model::from([(b"z".to_vec(), b"new".to_vec())]);
             },
         ),
+        step(
+            Sync,
+            |db| {
+                let (b, default) = (db.open_tree("b")?, db.default_tree());
+                db.transact_with(Sync, 2, |tx| {
+                    let one = tx.get(&default, b"one")?.unwrap_or_default();
+                    tx.put(&default, b"one", &[&one[..], b"3"].concat())?;
+                    let mut count = 0_u8;
+                    for entry in tx.prefix(&b, "again/").keys_only() {
+                        tx.delete(&b, entry?.name())?;
+                        count += 1;
+                    }
+                    tx.put(&b, b"count", &[count])
+                })
+            },
+            |state| {
+                model(state, "default").insert(b"one".to_vec(), b"123".to_vec());
+                let b = model(state, "b");
+                let before = b.len();
+                b.retain(|key, _| !key.starts_with(b"again/"));
+                let count = (before - b.len()) as u8;
+                b.insert(b"count".to_vec(), vec![count]);
+            },
+        ),
         drop_tree("b"),
         create("a"),
         put("a", b"new", 100, Sync),

@@ -165,9 +165,7 @@ impl Scan {
     /// assert_eq!(scan.name_of(b"c"), None);
     /// ```
     pub fn name_of<'k>(&self, key: &'k [u8]) -> Option<(&'k [u8], bool)> {
-        let (lower, upper) =
-            (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice));
-        if !(lower, upper).contains(key) {
+        if !self.bounds().contains(key) {
             return None;
         }
         let end = if self.delimiter.is_empty() { None } else { self.group_end(key) };
@@ -209,6 +207,12 @@ impl Scan {
             (Bound::Included(key), _) => scan.upper = Bound::Included(key.clone()),
         }
         scan
+    }
+
+    /// The range of keys that is listed, apart from what
+    /// [`start_before`](Self::start_before) leaves out.
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice))
     }
 
     /// Whether the list goes from the last name to the first.

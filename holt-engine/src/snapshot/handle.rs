@@ -6,9 +6,9 @@ use holt_art::Version;
 use holt_codec::{DbId, GRANULE};
 use holt_journal::disk::{Disk, RealDisk};
 
-use super::taken::{Taken, version_at};
+use super::taken::{Taken, TreeAt, version_at};
 use super::tree::SnapshotTree;
-use crate::catalog::{DEFAULT_NAME, check_name};
+use crate::catalog::{DEFAULT_NAME, Named, check_name};
 use crate::core::Lease;
 use crate::error::Error;
 use crate::feed::Changes;
@@ -70,6 +70,23 @@ impl<D: Disk> Snapshot<D> {
         let found = self.taken.trees()?.get(name);
         let at = *found.ok_or_else(|| Error::NoSuchTree { name: name.to_owned() })?;
         SnapshotTree::new(&self.taken, name, at)
+    }
+
+    /// A tree that there is now, as it was; none if there was none.
+    pub(crate) fn tree_of(&self, named: &Named) -> Result<Option<SnapshotTree<D>>, Error> {
+        let taken = &self.taken;
+        match taken.core().catalog.root_at(&taken.frames, named.id)? {
+            Some(root) => {
+                let at = TreeAt { id: named.id, root };
+                SnapshotTree::new(taken, &named.name(), at).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Address of the log at which it was taken.
+    pub(crate) fn log_address(&self) -> u64 {
+        self.taken.log_address()
     }
 
     /// The tree that every database has.

@@ -1,0 +1,193 @@
+//! A transaction as whoever fills it sees it, and how often it is tried.
+
+use std::fmt;
+use std::time::Duration;
+
+use holt_journal::disk::{Disk, RealDisk};
+
+use super::shared::Shared;
+use crate::core::{Lease, check_key, check_value};
+use crate::error::Error;
+use crate::options::Durability;
+use crate::range::KeyRange;
+use crate::scan::Scan;
+use crate::source::Source;
+use crate::sync::{Arc, random, sleep, yield_now};
+use crate::tree::Tree;
+
+/// Reads and writes that happen at one moment or not at all: what
+/// [`Db::transact`](crate::Db::transact) hands out.
+///
+/// - Reads are those of one moment, the same for all trees, and see what the transaction itself has
+///   written before. Lists do, too; of such a record they tell the version
+///   [`Version::MAX`](crate::Version::MAX), which no write gets.
+/// - Writes are kept back until the closure has returned.
+///
+/// It is of use only while the closure runs. A list that is taken out of it gives
+/// [`Error::TransactionOver`].
+pub struct Transaction<D: Disk = RealDisk> {
+    shared: Arc<Shared<D>>,
+}
+
+impl<D: Disk> Transaction<D> {
+    /// How often [`Db::transact`](crate::Db::transact) tries.
+    pub const ATTEMPTS: u32 = 100;
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::TreeDropped`], [`Error::Closed`], [`Error::OtherDatabase`],
+    /// [`Error::Tree`] for damage; [`Error::Conflict`] for a tree that is younger than the moment that
+    /// is read, whereupon the transaction is tried again whatever the closure returns.
+    pub fn get(&self, tree: &Tree<D>, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        check_key(key)?;
+        let (mut state, index) = self.shared.touch(tree)?;
+        let id = tree.named().id;
+        if let Some(own) = state.writes.get(&id).and_then(|writes| writes.get(key)) {
+            return Ok(own.clone());
+        }
+        let past = self.shared.past(&mut state, index)?;
+        let (value, version) = past.get_with_version(key)?.unzip();
+        state.notes.key(id, key, version);
+        Ok(value)
+    }
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn contains(&self, tree: &Tree<D>, key: &[u8]) -> Result<bool, Error> {
+        check_key(key)?;
+        let (mut state, index) = self.shared.touch(tree)?;
+        let id = tree.named().id;
+        if let Some(own) = state.writes.get(&id).and_then(|writes| writes.get(key)) {
+            return Ok(own.is_some());
+        }
+        let past = self.shared.past(&mut state, index)?;
+        let version = past.version(key)?;
+        state.notes.key(id, key, version);
+        Ok(version.is_some())
+    }
+
+    /// Gives `key` the value `value`, in place of the one that it may have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::ValueTooLong`], [`Error::TreeDropped`],
+    /// [`Error::OtherDatabase`], [`Error::ReadOnly`], [`Error::Closed`].
+    pub fn put(&self, tree: &Tree<D>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        check_key(key)?;
+        check_value(value)?;
+        self.shared.write(tree, key, Some(value.to_vec()))
+    }
+
+    /// Removes `key` and its value, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn delete(&self, tree: &Tree<D>, key: &[u8]) -> Result<(), Error> {
+        check_key(key)?;
+        self.shared.write(tree, key, None)
+    }
+
+    /// All keys, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// # let queue = db.default_tree();
+    /// for job in ["1", "2", "3"] {
+    ///     queue.put(job.as_bytes(), b"")?;
+    /// }
+    /// // Takes the first job; nobody else gets the same.
+    /// let job = db.transact(|tx| {
+    ///     let first = tx.scan(&queue).keys_only().into_iter().next().transpose()?;
+    ///     let Some(job) = first.map(holt_engine::Entry::into_name) else { return Ok(None) };
+    ///     tx.delete(&queue, &job)?;
+    ///     Ok(Some(job))
+    /// })?;
+    /// assert_eq!(job, Some(b"1".to_vec()));
+    /// assert_eq!(queue.len()?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scan(&self, tree: &Tree<D>) -> Scan<D> {
+        self.prefix(tree, [])
+    }
+
+    /// The keys that begin with `prefix`, in order, `prefix` itself among them.
+    ///
+    /// # Examples
+    ///
+    /// See [`scan`](Self::scan).
+    pub fn prefix(&self, tree: &Tree<D>, prefix: impl AsRef<[u8]>) -> Scan<D> {
+        let (source, refused) = self.source(tree);
+        Scan::prefix(source, prefix.as_ref()).requires(refused)
+    }
+
+    /// The keys of a range, in order.
+    ///
+    /// # Examples
+    ///
+    /// See [`scan`](Self::scan).
+    pub fn range(&self, tree: &Tree<D>, range: impl KeyRange) -> Scan<D> {
+        let (source, refused) = self.source(tree);
+        Scan::range(source, range.into_bounds()).requires(refused)
+    }
+
+    fn source(&self, tree: &Tree<D>) -> (Source<D>, Result<(), Error>) {
+        match self.shared.reader(tree) {
+            Ok(reader) => (Source::Transaction(reader), Ok(())),
+            Err(error) => (Source::Live(tree.clone()), Err(error)),
+        }
+    }
+}
+
+impl<D: Disk> fmt::Debug for Transaction<D> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+/// See [`Db::transact_with`](crate::Db::transact_with).
+pub(crate) fn transact<D: Disk, R>(
+    lease: &Arc<Lease<D>>,
+    durability: Durability,
+    attempts: u32,
+    mut run: impl FnMut(&Transaction<D>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let attempts = attempts.max(1);
+    for attempt in 0..attempts {
+        lease.core().check_open()?;
+        let transaction = Transaction { shared: Shared::new(lease) };
+        let outcome = run(&transaction);
+        let (stale, ended) = transaction.shared.end();
+        if !stale {
+            let value = outcome?;
+            if transaction.shared.commit(ended, durability)? {
+                return Ok(value);
+            }
+        }
+        if attempt + 1 < attempts {
+            pause(attempt);
+        }
+    }
+    Err(Error::Conflict { attempts })
+}
+
+/// Lets others go first, for longer the more often it was in vain, and by chance, so that two that
+/// are in each other's way do not stay so.
+fn pause(attempt: u32) {
+    match attempt {
+        0..2 => yield_now(),
+        _ => {
+            let longest = 10_u64 << attempt.min(8);
+            sleep(Duration::from_micros(random() % longest));
+        }
+    }
+}
