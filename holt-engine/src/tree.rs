@@ -223,6 +223,10 @@ impl<D: Disk> Tree<D> {
     /// Each answer is as one of [`get`](Self::get); between two of them others may write. To have all
     /// of one moment, ask a [snapshot](crate::Db::snapshot).
     ///
+    /// It is for trees that are larger than the processor's caches, where it is about twice as fast as
+    /// one get after the other, as it waits for memory for many keys together. In a tree of a few
+    /// megabytes `get` may be faster: see [`holt_art::Tree::get_many`] for figures.
+    ///
     /// # Errors
     ///
     /// As [`get`](Self::get). A key that is too long is found before anything is read.
