@@ -2,15 +2,17 @@
 //! explained by some order of the operations that respects what was over before what
 //! began.
 
+#[path = "support/order.rs"]
+mod order;
 #[path = "support/random.rs"]
 mod random;
 
-use std::collections::HashSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use holt_art::{Art, Condition, Put, Removed, Version};
+use order::{Recorded, is_explained};
 use random::Random;
 
 const THREADS: usize = 3;
@@ -36,59 +38,45 @@ struct Event {
 /// The record of each key, as a sequential map has it.
 type State = [Option<(Version, u8)>; 3];
 
-/// Dead ends of a search: which events are done, and the state that they led to.
-type Dead = HashSet<(u32, State)>;
+impl Recorded for Event {
+    type State = State;
 
-/// What the state is after the event; `None` when its answer is not that of this state.
-fn step(mut state: State, event: &Event) -> Option<State> {
-    let found = state[event.key];
-    let version = found.map(|(version, _)| version);
-    let fits = match event.call {
-        Call::Get { answer } => answer == found,
-        Call::Put { value, condition, answer } => match answer {
-            Put::Refused(seen) => !condition.holds(version) && seen == version,
-            Put::Inserted(new) => {
-                state[event.key] = Some((new, value));
-                condition.holds(version) && version.is_none()
-            }
-            Put::Replaced(new) => {
-                state[event.key] = Some((new, value));
-                condition.holds(version) && version.is_some_and(|old| old < new)
-            }
-        },
-        Call::Remove { condition, answer } => match answer {
-            Removed::Missing => version.is_none(),
-            Removed::Refused(seen) => !condition.holds(version) && version == Some(seen),
-            Removed::Removed(new) => {
-                state[event.key] = None;
-                condition.holds(version) && version.is_some_and(|old| old < new)
-            }
-        },
-    };
-    fits.then_some(state)
-}
+    fn from(&self) -> u32 {
+        self.from
+    }
 
-/// Whether some order explains the events that are not in `done`. Dead ends are kept.
-fn explained(events: &[Event], done: u32, state: State, dead: &mut Dead) -> bool {
-    if done.count_ones() as usize == events.len() {
-        return true;
+    fn to(&self) -> u32 {
+        self.to
     }
-    let left = || events.iter().enumerate().filter(|(index, _)| done >> index & 1 == 0);
-    // Nothing may come before what was over when it began.
-    let horizon = left().map(|(_, event)| event.to).min().unwrap_or(u32::MAX);
-    for (index, event) in left().filter(|(_, event)| event.from <= horizon) {
-        if let Some(next) = step(state, event) {
-            let memo = (done | 1 << index, next);
-            if dead.contains(&memo) {
-                continue;
-            }
-            if explained(events, memo.0, next, dead) {
-                return true;
-            }
-            dead.insert(memo);
-        }
+
+    fn step(&self, mut state: State) -> Option<State> {
+        let event = self;
+        let found = state[event.key];
+        let version = found.map(|(version, _)| version);
+        let fits = match event.call {
+            Call::Get { answer } => answer == found,
+            Call::Put { value, condition, answer } => match answer {
+                Put::Refused(seen) => !condition.holds(version) && seen == version,
+                Put::Inserted(new) => {
+                    state[event.key] = Some((new, value));
+                    condition.holds(version) && version.is_none()
+                }
+                Put::Replaced(new) => {
+                    state[event.key] = Some((new, value));
+                    condition.holds(version) && version.is_some_and(|old| old < new)
+                }
+            },
+            Call::Remove { condition, answer } => match answer {
+                Removed::Missing => version.is_none(),
+                Removed::Refused(seen) => !condition.holds(version) && version == Some(seen),
+                Removed::Removed(new) => {
+                    state[event.key] = None;
+                    condition.holds(version) && version.is_some_and(|old| old < new)
+                }
+            },
+        };
+        fits.then_some(state)
     }
-    false
 }
 
 /// The keys of a history: neighbours in one directory, or one a prefix of the other.
@@ -205,7 +193,7 @@ fn every_history_has_an_order_that_explains_it() {
         let overlap = |a: &Event| events.iter().filter(|b| a.from < b.to && b.from < a.to).count();
         overlapping += usize::from(events.iter().any(|event| overlap(event) > 1));
         assert!(
-            explained(&events, 0, [None; 3], &mut Dead::new()),
+            is_explained(&events, [None; 3]),
             "HOLT_TEST_SEED={seed}: no order explains {events:#?}"
         );
         assert_eq!(map.verify(), [], "HOLT_TEST_SEED={seed}");
@@ -224,9 +212,9 @@ fn a_lost_update_is_not_explained() {
         Event { key: 0, from: 2, to: 5, call: put(2, Put::Replaced(version(2))) },
         Event { key: 0, from: 6, to: 7, call: Call::Get { answer: Some((version(1), 1)) } },
     ];
-    assert!(!explained(&events, 0, [None; 3], &mut Dead::new()));
+    assert!(!is_explained(&events, [None; 3]));
     // While the second put is still under way, the get may come before it.
     let mut events = events;
     events[1].to = 8;
-    assert!(explained(&events, 0, [None; 3], &mut Dead::new()));
+    assert!(is_explained(&events, [None; 3]));
 }

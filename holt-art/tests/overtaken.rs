@@ -258,3 +258,21 @@ fn an_overtaken_list_that_ends_leaves_a_younger_one_registered() {
     assert_eq!(names.filter(|name| name.starts_with(b"b")).count(), 1_999);
     assert_nothing_kept(&map);
 }
+
+/// More threads than there are shards, many times over: each of them registers its list in a
+/// shard that exists, and the move that overtakes it finds it there.
+#[test]
+fn lists_of_any_number_of_threads_are_overtaken() {
+    let (map, mut model) = filled("a/", 300);
+    for turn in 0..300 {
+        let (from, to) = [("a/", "b/"), ("b/", "a/")][turn % 2];
+        thread::scope(|scope| {
+            let lists = scope.spawn(|| List::begin(&map, &model, false));
+            let mut list = lists.join().unwrap();
+            map.rename_prefix(from.as_bytes(), to.as_bytes(), Existing::Refuse).unwrap();
+            while list.check(64) {}
+        });
+        rename(&mut model, from, to);
+    }
+    assert_nothing_kept(&map);
+}

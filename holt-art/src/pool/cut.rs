@@ -232,9 +232,14 @@ mod tests {
         }
     }
 
+    /// Small, so that a memory checker has the address space.
+    fn small() -> Art {
+        Art::with_options(crate::PoolOptions::with_bytes(16 << 20, 16 << 20)).unwrap()
+    }
+
     #[test]
     fn what_is_gone_is_noted_for_cuts_alone() {
-        let map = Art::new().unwrap();
+        let map = small();
         for _ in 0..10 {
             change(&map);
         }
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_was_loaded_is_gone_for_the_first_cut() {
-        let map = Art::new().unwrap();
+        let map = small();
         map.put(b"k", &[1; 5_000]).unwrap();
         let cut = map.tree().pool().cut(&map.tree().pool().close_gate()).unwrap();
         for kind in [0, BLOB_OBJECT] {

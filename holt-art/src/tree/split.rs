@@ -27,6 +27,8 @@ use crate::pool::Latched;
 const COMPACT_BELOW: usize = FRAME_WORDS * 90 / 100;
 /// A neighbour takes entries while it is at most this full.
 const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 88 / 100;
+/// Frames on either side that are asked to take entries before a fresh one is.
+const REACH: usize = 3;
 /// No frame is filled further than this by moving entries into it.
 pub(super) const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// Sinking that frees less than this does not spare the split.
@@ -267,12 +269,29 @@ impl Tree {
     /// The neighbour that evens the two frames out best, latched, the end of the run
     /// that it takes, and how many parts.
     fn choose_neighbour(&self, run: &Run, nature: Nature) -> Option<(Side, usize, Latched<'_>)> {
+        // The nearest first: others only spare a fresh frame, and cost some order.
+        let peers =
+            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, nature.level));
+        let nearest = peers.filter_map(|(side, number)| Some((side, number?)));
+        self.most_even(run, nature, nearest).or_else(|| {
+            let ascending = nature.ascending >= ASCENDING;
+            let reach = if ascending { 0 } else { REACH };
+            let near = run.neighbours(&self.pool, nature.level, reach).into_iter();
+            let side = |before| if before { Side::Before } else { Side::Behind };
+            self.most_even(run, nature, near.map(|(before, number)| (side(before), number)))
+        })
+    }
+
+    /// Of these frames the one with which the frame evens out best.
+    fn most_even(
+        &self,
+        run: &Run,
+        nature: Nature,
+        neighbours: impl Iterator<Item = (Side, u32)>,
+    ) -> Option<(Side, usize, Latched<'_>)> {
         let ascending = nature.ascending >= ASCENDING;
         let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
-        for (side, number) in
-            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, nature.level))
-        {
-            let Some(number) = number.filter(|&number| number != nature.number) else { continue };
+        for (side, number) in neighbours.filter(|&(_, number)| number != nature.number) {
             // Only tried: a neighbour may have another parent, whose holder may be
             // waiting for this frame.
             let Some(seen) = self.pool.neighbour(number) else { continue };
