@@ -3,7 +3,7 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts` and `lists` time these
+//! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these
 //! alone, each the best of many rounds. A shape is `objstore`, `fs`, `kv` or a file with a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
@@ -19,10 +19,11 @@ fn main() {
         Some("fill") => times::fill,
         Some("churn") => churn::run,
         Some("puts") => times::puts,
+        Some("loads") => times::loads,
         Some("lists") => lists::run,
         _ => times::run,
     };
-    let named = ["times", "fill", "churn", "puts", "lists"];
+    let named = ["times", "fill", "churn", "puts", "loads", "lists"];
     if arguments.first().is_some_and(|first| named.contains(&first.as_str())) {
         arguments.remove(0);
     }
