@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod frame_size;
 mod loom;
 mod soak;
 mod workspace;
@@ -20,6 +21,7 @@ usage: cargo xtask <command> [options]
 commands:
   loom [package…]    run the concurrency models of every crate (or of those named)
   bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options
+  frame-size [keys…] measure the tree with frames of several sizes and write docs/frame-size.md
   soak [options]     kill a process that writes, over and over, and judge what it leaves";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("loom") => loom::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("frame-size") => frame_size::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");

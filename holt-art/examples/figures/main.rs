@@ -9,6 +9,7 @@
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
 mod churn;
+mod frames;
 mod lists;
 mod shapes;
 mod times;
@@ -21,9 +22,10 @@ fn main() {
         Some("puts") => times::puts,
         Some("loads") => times::loads,
         Some("lists") => lists::run,
+        Some("frames") => frames::run,
         _ => times::run,
     };
-    let named = ["times", "fill", "churn", "puts", "loads", "lists"];
+    let named = ["times", "fill", "churn", "puts", "loads", "lists", "frames"];
     if arguments.first().is_some_and(|first| named.contains(&first.as_str())) {
         arguments.remove(0);
     }
