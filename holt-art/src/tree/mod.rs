@@ -8,6 +8,8 @@ pub(crate) mod cursor;
 mod cut;
 pub(crate) mod entry;
 mod get;
+mod images;
+mod load;
 mod longest;
 mod many;
 mod merge;
