@@ -40,6 +40,34 @@ use crate::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What it can be asked:
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// let db = holt_engine::Db::in_memory()?;
+/// let tree = db.default_tree();
+/// let put = tree.put(b"a", b"12")?;
+/// tree.put(b"a/b", b"345")?;
+/// let before = db.snapshot()?.default_tree()?;
+/// tree.clear()?;
+///
+/// assert_eq!(before.get_with_version(b"a")?, Some((b"12".to_vec(), put)));
+/// assert_eq!(before.get_with(b"a/b", |value, _| value.len())?, Some(3));
+/// let mut buffer = Vec::new();
+/// assert_eq!(before.get_into(b"a", &mut buffer)?, Some(put));
+/// assert!(before.version(b"a")? == Some(put) && before.contains(b"a/b")?);
+/// assert_eq!(before.get_many(&["a", "c"])?, [Some(b"12".to_vec()), None]);
+/// before.get_many_with(&["a"], |_, record| assert!(record.is_some()))?;
+/// assert_eq!(before.longest_prefix(b"a/c")?.unwrap().name(), b"a");
+/// assert_eq!(before.first(b"")?.unwrap().name(), b"a");
+/// assert_eq!(before.last(b"")?.unwrap().name(), b"a/b");
+/// assert_eq!((before.len()?, before.usage(b"a/")?.bytes), (2, 6));
+/// assert!(!before.is_empty()? && before.is_prefix_empty(b"b")?);
+/// assert_eq!(before.scan().into_iter().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub struct SnapshotTree<D: Disk = RealDisk> {
     // Before `taken`, which tells when the frames have been let go of.
     frames: holt_art::SnapshotTree,
