@@ -444,6 +444,24 @@ impl<D: Disk> Db<D> {
     /// # Errors
     ///
     /// As [`transact`](Self::transact).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_engine::{Durability, Error};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let db = holt_engine::Db::in_memory()?;
+    /// let tree = db.default_tree();
+    /// let in_vain = db.transact_with(Durability::Sync, 3, |tx| {
+    ///     tx.get(&tree, b"key")?;
+    ///     tree.put(b"key", b"by somebody else")?;
+    ///     tx.put(&tree, b"key", b"mine")
+    /// });
+    /// assert!(matches!(in_vain, Err(Error::Conflict { attempts: 3 })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn transact_with<R>(
         &self,
         durability: Durability,

@@ -109,8 +109,10 @@ fn reading_what_a_killed_process_left_changes_no_file() {
     for number in 0..3000 {
         std::fs::write(source.join(format!("{number:0>200}")), "").unwrap();
     }
-    let arguments = ["index", "--verbose", "--checkpoint-bytes", "50000", source.to_str().unwrap()];
-    let mut indexing = holt(&arguments, &path).stdout(Stdio::piped()).spawn().unwrap();
+    // What was only buffered when the process is killed may be lost, all of it on a busy machine.
+    let arguments = ["index", "--verbose", "--durability", "os", "--checkpoint-bytes", "50000"];
+    let mut indexing = holt(&arguments, &path);
+    let mut indexing = indexing.arg(&source).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(indexing.stdout.take().unwrap()).lines();
     for _ in 0..500 {
         lines.next().unwrap().unwrap();

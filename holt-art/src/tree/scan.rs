@@ -226,6 +226,17 @@ impl Scan {
 
     /// The range of keys that is listed, apart from what
     /// [`start_before`](Self::start_before) leaves out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::Bound;
+    /// use holt_art::Scan;
+    ///
+    /// let scan = Scan::prefix(b"a").reverse(true);
+    /// assert_eq!(scan.bounds(), (Bound::Included(&b"a"[..]), Bound::Excluded(&b"b"[..])));
+    /// assert!(scan.is_reverse() && !scan.is_keys_only());
+    /// ```
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice))
     }

@@ -41,27 +41,29 @@ use crate::sync::Arc;
 /// # }
 /// ```
 ///
+/// What it can be asked:
+///
 /// ```
 /// # fn main() -> Result<(), holt_engine::Error> {
-/// # let db = holt_engine::Db::in_memory()?;
-/// # let tree = db.default_tree();
-/// let version = tree.put(b"usr/bin", b"1")?;
-/// tree.put(b"usr/lib", b"22")?;
+/// let db = holt_engine::Db::in_memory()?;
+/// let tree = db.default_tree();
+/// let put = tree.put(b"a", b"12")?;
+/// tree.put(b"a/b", b"345")?;
 /// let before = db.snapshot()?.default_tree()?;
 /// tree.clear()?;
-/// assert_eq!(before.get_with_version(b"usr/bin")?, Some((b"1".to_vec(), version)));
-/// assert_eq!(before.get_with(b"usr/lib", |value, _| value.len())?, Some(2));
-/// assert_eq!(before.get_into(b"usr/bin", &mut Vec::new())?, before.version(b"usr/bin")?);
-/// assert!(before.contains(b"usr/bin")? && !before.is_prefix_empty(b"usr/")?);
-/// assert_eq!(before.get_many(&["usr/bin", "var"])?, [Some(b"1".to_vec()), None]);
-/// let mut bytes = 0;
-/// before.get_many_with(&["usr/bin", "usr/lib"], |_, found| bytes += found.map_or(0, |(value, _)| value.len()))?;
-/// assert_eq!(bytes, 3);
-/// assert_eq!(before.longest_prefix(b"usr/bin/env")?.expect("usr/bin").name(), b"usr/bin");
-/// assert_eq!(before.first(b"usr/")?.expect("two").name(), b"usr/bin");
-/// assert_eq!(before.last(b"usr/")?.expect("two").name(), b"usr/lib");
-/// assert!(before.len()? == 2 && !before.is_empty()?);
-/// assert_eq!(before.usage(b"usr/")?.bytes, 7 + 1 + 7 + 2);
+///
+/// assert_eq!(before.get_with_version(b"a")?, Some((b"12".to_vec(), put)));
+/// assert_eq!(before.get_with(b"a/b", |value, _| value.len())?, Some(3));
+/// let mut buffer = Vec::new();
+/// assert_eq!(before.get_into(b"a", &mut buffer)?, Some(put));
+/// assert!(before.version(b"a")? == Some(put) && before.contains(b"a/b")?);
+/// assert_eq!(before.get_many(&["a", "c"])?, [Some(b"12".to_vec()), None]);
+/// before.get_many_with(&["a"], |_, record| assert!(record.is_some()))?;
+/// assert_eq!(before.longest_prefix(b"a/c")?.unwrap().name(), b"a");
+/// assert_eq!(before.first(b"")?.unwrap().name(), b"a");
+/// assert_eq!(before.last(b"")?.unwrap().name(), b"a/b");
+/// assert_eq!((before.len()?, before.usage(b"a/")?.bytes), (2, 6));
+/// assert!(!before.is_empty()? && before.is_prefix_empty(b"b")?);
 /// assert_eq!(before.scan().into_iter().count(), 2);
 /// # Ok(())
 /// # }

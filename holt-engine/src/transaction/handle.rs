@@ -25,6 +25,29 @@ use crate::tree::Tree;
 ///
 /// It is of use only while the closure runs. A list that is taken out of it gives
 /// [`Error::TransactionOver`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), holt_engine::Error> {
+/// # let db = holt_engine::Db::in_memory()?;
+/// // Books a room for a day, if it is free from the day before to the day after.
+/// let bookings = db.tree("bookings")?;
+/// let book = |day: u8| {
+///     db.transact(|tx| {
+///         let mut near = tx.range(&bookings, [day - 1]..=[day + 1]).into_iter();
+///         if near.next().transpose()?.is_some() {
+///             return Ok(false);
+///         }
+///         tx.put(&bookings, &[day], b"alice")?;
+///         assert!(tx.contains(&bookings, &[day])?);
+///         Ok(true)
+///     })
+/// };
+/// assert!(book(10)? && !book(11)? && book(12)?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Transaction<D: Disk = RealDisk> {
     shared: Arc<Shared<D>>,
 }
