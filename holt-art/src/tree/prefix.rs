@@ -89,8 +89,12 @@ impl Tree {
         if occupied && existing == Existing::Refuse {
             return Err(Error::PrefixOccupied);
         }
-        let levels = source.len() + target.map_or(0, |path| path.len());
-        self.require(levels, from.len().max(to.len()))?;
+        // One shift alone that can only fail before it has changed anything needs no more room than it
+        // finds. All others can be undone with room alone.
+        if occupied || within || self.pool.may_refuse_changes() {
+            let levels = source.len() + target.map_or(0, |path| path.len());
+            self.require(levels, from.len().max(to.len()))?;
+        }
         self.allow_length(longest)?;
 
         if occupied || within {
