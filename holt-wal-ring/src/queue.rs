@@ -231,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn an_eager_reader_that_leaves_on_his_own_account_lowers_nothing_any_more() {
+        let mut queues = Queues::default();
+        let [patient, eager] = sleepers();
+        queues.push_reader(64, false, patient);
+        let ticket = queues.push_reader(128, true, eager);
+        assert_eq!(queues.awaited(16), 16);
+        queues.remove_reader(ticket);
+        assert_eq!(queues.awaited(16), 64);
+    }
+
+    #[test]
     fn producers_are_served_in_order_of_arrival() {
         let mut queues = Queues::default();
         let [first, second] = sleepers();
