@@ -61,7 +61,9 @@ impl<const WORDS: usize> Arena<WORDS> {
             mmap_anonymous(core::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)
         }
         .map_err(|errno| refuse(bytes, &errno))?;
-        let skip = start.align_offset(ALIGN);
+        let skip = start.cast::<u8>().align_offset(ALIGN);
+        // What the system does not promise for every type of pointer, it does for bytes.
+        assert!(skip < ALIGN, "any address can be rounded up to a multiple of {ALIGN} bytes");
         // SAFETY: `skip < ALIGN` and the mapping has `ALIGN` spare bytes, so the
         // result stays inside the one mapping.
         let base = unsafe { start.cast::<u8>().add(skip) };

@@ -39,6 +39,12 @@
 //!    of these readers is closed when the slot is given up. Those who found the slot in the word
 //!    have left the gate before, and those who enter later find none (`pool::gate`, edges 2, 3).
 //!
+//! 5. *Mark → who looks at it without the latch*: `seen` was loaded with acquire, so a mark that is
+//!    older than that word is not read any more. A younger one was stored after the release
+//!    fence of the latch; the look is followed by the acquire fence of the validation, which then
+//!    fails unless the holder left the word as it was, and with that word a frame in no slot goes
+//!    from cooling to absent only.
+//!
 //! # Liveness
 //!
 //! The clock only tries latches. Who meets a frame without a slot tries, and starts again.
@@ -186,8 +192,8 @@ impl<'a> Whereabouts<'a> {
 
     /// Whether the frame is absent; true also says that its word, `seen`, is of an absent frame.
     pub(crate) fn is_absent(self, seen: Observed) -> bool {
-        // The look at the mark is certain if the word is the same before and after it: an absent
-        // frame changes its word when it is loaded.
+        // Edge 5: the look at the mark is certain if the word is the same before and after it, as
+        // an absent frame changes its word when it is loaded.
         seen.slot() == NO_SLOT && self.mark() & ABSENT != 0 && self.latch.validate(seen)
     }
 

@@ -15,8 +15,8 @@
 //!
 //! # Happens-before
 //!
-//! 1. *Release of a change → next holder or reader*: [`LatchWord::release`] stores
-//!    with release; [`LatchWord::observe`] and [`LatchWord::acquire`] load with acquire.
+//! 1. *Release of a change → next holder or reader*: [`LatchRef::release`] stores
+//!    with release; [`LatchRef::observe`] and [`LatchRef::acquire`] load with acquire.
 //! 2. *Reader that saw a later store → failed validation*: the holder takes the
 //!    latch, then a release fence, then relaxed stores; the reader does relaxed
 //!    loads, then an acquire fence, then loads the word again. If any load of the
@@ -24,7 +24,13 @@
 //!    and the second load of the word sees the latch bit or a later version.
 //! 3. *Reuse of a slot*: whoever fills a slot anew does so after a release fence that
 //!    follows the change of the old frame's word, so the same argument holds for
-//!    readers that still look at the slot under its old frame.
+//!    readers that still look at the slot under its old frame. The slot may be given away
+//!    while the latch is still held: whoever gets it does so through the mutex of the books, so
+//!    the latch bit comes before its fence, and that is what such a reader then sees.
+//! 4. *Look under the latch → next change*: [`LatchRef::release_unchanged`] stores the old word
+//!    with release, and the next holder takes it with acquire, so its stores are not seen by
+//!    loads made under the latch before. Readers that came before the look go on after it:
+//!    the word is the same, and so is all that they have read.
 //!
 //! # Liveness
 //!
@@ -36,7 +42,9 @@
 //! Waiting is a short spin, then yielding.
 //!
 //! Checked by `tests/loom/latches.rs`: `optimistic_read_is_never_torn`,
-//! `reuse_of_a_slot_fails_validation`, `latches_exclude_each_other`.
+//! `reuse_of_a_slot_fails_validation`, `latches_exclude_each_other`,
+//! `a_slot_that_is_given_away_under_the_latch_fails_validation`,
+//! `a_look_under_the_latch_is_between_two_changes`.
 
 use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 
@@ -165,7 +173,7 @@ impl LatchRef<'_> {
     /// Gives the latch back without having changed anything.
     #[inline]
     pub(crate) fn release_unchanged(self, seen: Observed) {
-        // Release: a later holder must not have its stores seen by loads made under this latch.
+        // Release: edge 4.
         self.0.store(seen.0, Ordering::Release);
     }
 }

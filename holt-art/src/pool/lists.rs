@@ -21,7 +21,8 @@
 //! 1. *Move against registration*: a move makes the count odd and then locks every shard,
 //!    one after the other; a list locks its shard and then looks at the count. Whoever comes
 //!    second to the shard sees what the first did: the move sees the list, or the list sees
-//!    the move and has to begin anew.
+//!    the move and has to begin anew. (The odd count is a relaxed store, but it comes before the
+//!    move's unlocking of the shard, and the list's look at it after its own locking.)
 //! 2. *Overtaken list → its epoch*: a move holds the mutex of `overtaken` from before the
 //!    count is odd until the epoch is there. A list that sees that the count has changed
 //!    and then locks that mutex finds its epoch.

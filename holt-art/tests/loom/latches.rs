@@ -126,3 +126,65 @@ fn latches_exclude_each_other() {
         assert_eq!(total, 1 + upgraded, "no addition is lost");
     });
 }
+
+/// As a frame that is copied gives its old slot back before it gives its latch back: whoever
+/// fills the slot may be ahead of the new word, but not of the latch bit.
+#[test]
+fn a_slot_that_is_given_away_under_the_latch_fails_validation() {
+    model("a_slot_that_is_given_away_under_the_latch_fails_validation", None, || {
+        let frames = Frames::new();
+        frames.slots[1].iter().for_each(|word| word.store(1, Ordering::Relaxed));
+        let free = Arc::new(loom::sync::Mutex::new(None));
+        let mover = {
+            let (frames, free) = (Arc::clone(&frames), Arc::clone(&free));
+            thread::spawn(move || {
+                let seen = frames.latch().acquire();
+                frames.slots[2].iter().for_each(|word| word.store(2, Ordering::Relaxed));
+                *free.lock().unwrap() = Some(1);
+                frames.latch().release(seen, 2);
+            })
+        };
+        let filler = {
+            let (frames, free) = (Arc::clone(&frames), Arc::clone(&free));
+            thread::spawn(move || {
+                let slot: Option<usize> = free.lock().unwrap().take();
+                if let Some(slot) = slot {
+                    // As `Pool::take_slot` does.
+                    fence(Ordering::Release);
+                    frames.slots[slot].iter().for_each(|word| word.store(99, Ordering::Relaxed));
+                }
+            })
+        };
+        if let Some((first, second)) = frames.read() {
+            assert_eq!(first, second);
+            assert_ne!(first, 99, "another frame's content passed for this one's");
+        }
+        mover.join().unwrap();
+        filler.join().unwrap();
+        assert_eq!(frames.read(), Some((2, 2)));
+    });
+}
+
+/// Who latched a frame only to look has seen all of the change before and nothing of the one
+/// after, although the word that it leaves is the one that it found.
+#[test]
+fn a_look_under_the_latch_is_between_two_changes() {
+    model("a_look_under_the_latch_is_between_two_changes", None, || {
+        let frames = Frames::new();
+        let looker = {
+            let frames = Arc::clone(&frames);
+            thread::spawn(move || {
+                let seen = frames.latch().acquire();
+                let slot = &frames.slots[seen.slot() as usize];
+                let words = (slot[0].load(Ordering::Relaxed), slot[1].load(Ordering::Relaxed));
+                frames.latch().release_unchanged(seen);
+                words
+            })
+        };
+        change(&frames, 1);
+        change(&frames, 2);
+        let (first, second) = looker.join().unwrap();
+        assert_eq!(first, second, "half of one change and half of another");
+        assert_eq!(frames.read(), Some((2, 2)), "no change is lost");
+    });
+}

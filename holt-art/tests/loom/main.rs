@@ -37,9 +37,6 @@ mod pins;
 #[path = "../../src/sync.rs"]
 mod sync;
 
-use absent::{Found, Left, Whereabouts};
-use gate::Gate;
-
 mod absences;
 mod copies;
 mod gates;
