@@ -32,6 +32,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A manifest of one commit:
+//!
+//! ```
+//! use holt_codec::{
+//!     Commit, DbId, FIRST_EXTENT, MANIFEST_HEADER_LEN, Manifest, ManifestEnd, ManifestHeader, Mapping, RecordSite,
+//! };
+//!
+//! let header = ManifestHeader { db: DbId([1; 16]), number: 1, predecessor: 0, salt: [7; 16] };
+//! let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 100, checksum: 0 };
+//! let commit = Commit {
+//!     base: true, sequence: 1, generation: 1, log_address: 4096,
+//!     meta: b"meta".to_vec(), changed: vec![mapping], freed: Vec::new(),
+//! };
+//! let mut file = header.encode().to_vec();
+//! let site = RecordSite { header: &header, offset: MANIFEST_HEADER_LEN as u64, previous: 0 };
+//! let checksum = commit.encode(site, &mut file)?;
+//! assert_eq!(commit.encoded_len()?, Commit::record_len(1, 0, 4)?);
+//! let (found, _len, found_checksum) = Commit::decode(&file[MANIFEST_HEADER_LEN..], site)?;
+//! assert_eq!((&found, found_checksum), (&commit, checksum));
+//!
+//! let manifest = Manifest::decode(&file).map_err(|(_offset, error)| error)?;
+//! assert_eq!((manifest.commits, manifest.end), (vec![commit], ManifestEnd::Clean));
+//! # Ok::<(), holt_codec::Error>(())
+//! ```
+//!
 //! **Trade-offs.** Records are self-contained rather than compressed against each other: any one can be checked
 //! alone, which is what makes telling a torn tail from damage possible.
 

@@ -207,8 +207,7 @@ fn header_checksum(bytes: &[u8]) -> u32 {
 /// use holt_codec::{EXTENT_UNIT, FIRST_EXTENT, Mapping};
 ///
 /// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 5000, checksum: 0 };
-/// assert_eq!(mapping.units(), 2);
-/// assert_eq!(mapping.end(), FIRST_EXTENT + 2 * EXTENT_UNIT);
+/// assert_eq!((mapping.units(), mapping.end()), (2, FIRST_EXTENT + 2 * EXTENT_UNIT));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -278,27 +277,6 @@ pub struct RecordSite<'a> {
 }
 
 /// A commit: the content of one record.
-///
-/// # Examples
-///
-/// ```
-/// use holt_codec::{Commit, DbId, FIRST_EXTENT, MANIFEST_HEADER_LEN, ManifestHeader, Mapping, RecordSite};
-///
-/// let header = ManifestHeader { db: DbId([1; 16]), number: 1, predecessor: 0, salt: [7; 16] };
-/// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 100, checksum: 0 };
-/// let commit = Commit {
-///     base: true, sequence: 1, generation: 1, log_address: 4096,
-///     meta: b"meta".to_vec(), changed: vec![mapping], freed: Vec::new(),
-/// };
-/// assert_eq!(commit.encoded_len()?, Commit::record_len(1, 0, 4)?);
-/// let site = RecordSite { header: &header, offset: MANIFEST_HEADER_LEN as u64, previous: 0 };
-/// let mut bytes = Vec::new();
-/// let checksum = commit.encode(site, &mut bytes)?;
-/// let (found, len, found_checksum) = Commit::decode(&bytes, site)?;
-/// assert_eq!((found, found_checksum), (commit, checksum));
-/// assert_eq!(len as usize, bytes.len());
-/// # Ok::<(), holt_codec::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Whether `changed` is the whole mapping instead of what differs from the record before.
@@ -537,27 +515,6 @@ pub enum ManifestEnd {
 }
 
 /// A manifest file, read whole.
-///
-/// # Examples
-///
-/// ```
-/// use holt_codec::{
-///     Commit, DbId, FIRST_EXTENT, MANIFEST_HEADER_LEN, Manifest, ManifestEnd, ManifestHeader, Mapping, RecordSite,
-/// };
-///
-/// let header = ManifestHeader { db: DbId([1; 16]), number: 1, predecessor: 0, salt: [7; 16] };
-/// let mapping = Mapping { object: 1, generation: 1, offset: FIRST_EXTENT, len: 100, checksum: 0 };
-/// let commit = Commit {
-///     base: true, sequence: 1, generation: 1, log_address: 4096,
-///     meta: b"meta".to_vec(), changed: vec![mapping], freed: Vec::new(),
-/// };
-/// let mut file = header.encode().to_vec();
-/// let site = RecordSite { header: &header, offset: MANIFEST_HEADER_LEN as u64, previous: 0 };
-/// commit.encode(site, &mut file)?;
-/// let manifest = Manifest::decode(&file).map_err(|(_offset, error)| error)?;
-/// assert_eq!((manifest.commits, manifest.end), (vec![commit], ManifestEnd::Clean));
-/// # Ok::<(), holt_codec::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The file's header.

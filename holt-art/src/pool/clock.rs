@@ -377,27 +377,7 @@ impl Pool {
     ///
     /// # Examples
     ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use holt_art::{FrameId, FrameSource, Pool, PoolOptions, SourceError};
-    ///
-    /// /// Has nothing.
-    /// #[derive(Debug)]
-    /// struct Nothing;
-    ///
-    /// impl FrameSource for Nothing {
-    ///     fn read(&self, _object: u64, _out: &mut Vec<u8>) -> Result<(), SourceError> {
-    ///         Err("no such image".into())
-    ///     }
-    /// }
-    ///
-    /// let pool = Pool::with_source(PoolOptions::default(), Arc::new(Nothing))?;
-    /// pool.declare(7)?;
-    /// assert_eq!(pool.stats().absent, 1);
-    /// // It is read when it is needed, and not before.
-    /// assert!(pool.fetch(FrameId::new(7)).is_err());
-    /// # Ok::<(), holt_art::Error>(())
-    /// ```
+    /// See [`FrameSource`](crate::FrameSource).
     pub fn declare(&self, object: u64) -> Result<(), Error> {
         let damaged = |what: &str| Error::Image { object, what: what.into() };
         let number = u32::try_from(object).map_err(|_| damaged("it is no frame"))?;

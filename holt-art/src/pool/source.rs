@@ -14,7 +14,7 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 /// use std::collections::BTreeMap;
 /// use std::sync::{Arc, Mutex};
-/// use holt_art::{FrameSource, Pool, PoolOptions, SourceError};
+/// use holt_art::{FrameId, FrameSource, Pool, PoolOptions, SourceError};
 ///
 /// #[derive(Debug, Default)]
 /// struct Images(Mutex<BTreeMap<u64, Vec<u8>>>);
@@ -31,6 +31,9 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// images.will_need(&[1, 2]);
 /// let pool = Pool::with_source(PoolOptions::with_bytes(64 << 20, 64 << 20), images)?;
 /// assert_eq!(pool.stats().absent, 0);
+/// pool.declare(7)?;
+/// assert_eq!(pool.stats().absent, 1);
+/// assert!(pool.fetch(FrameId::new(7)).is_err(), "there is no such image");
 /// # Ok::<(), holt_art::Error>(())
 /// ```
 pub trait FrameSource: std::fmt::Debug + Send + Sync {
