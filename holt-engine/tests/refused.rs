@@ -58,6 +58,7 @@ const WRITES: &[(&str, Call)] = &[
     }),
     ("delete_prefix", |_, tree| tree.delete_prefix(b"d/").map(drop)),
     ("delete_prefix_with", |_, tree| tree.delete_prefix_with(b"none/", SYNC).map(drop)),
+    ("transact_with", |db, tree| db.transact_with(SYNC, 1, |tx| tx.put(tree, b"k", b""))),
     ("clear", |_, tree| tree.clear()),
     ("atomic", |db, tree| db.atomic(|batch| batch.put(tree, b"k", b"")).map(drop)),
     ("atomic_with", |db, tree| {
