@@ -94,6 +94,15 @@ pub enum Error {
     /// replaced.
     #[error("keys begin with the new prefix already, and replacing them was not asked for")]
     PrefixOccupied,
+    /// The keys of a load in order are not: one is not greater than the one before it.
+    #[error("key {at} of an ordered load is not greater than the one before it")]
+    Unordered {
+        /// Which key, counted from 0.
+        at: u64,
+    },
+    /// A load in order was asked of a tree that has records.
+    #[error("the tree has records; a load in order wants an empty one")]
+    NotEmpty,
     /// A key could not be placed although its frames were reorganised many times.
     /// This is a fault of the tree; please report it with the key's shape.
     #[error("no room could be made for the key after {attempts} attempts")]

@@ -120,6 +120,33 @@ impl Art {
         self.tree.put(&pass, key, value, condition, || self.next_version())
     }
 
+    /// Fills the empty map with records that come in the order of their keys, in a part of the
+    /// time of as many puts; see [`Tree::bulk_load`]. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::bulk_load`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Art, Error};
+    ///
+    /// let map = Art::new()?;
+    /// let records = (0..10_000).map(|n| (format!("{n:05}"), "value"));
+    /// assert_eq!(map.bulk_load(records)?, 10_000);
+    /// assert_eq!(map.get(b"00042")?.as_deref(), Some(&b"value"[..]));
+    /// assert_eq!(map.bulk_load([("b", "")]), Err(Error::NotEmpty));
+    /// assert_eq!(Art::new()?.bulk_load([("b", ""), ("a", "")]), Err(Error::Unordered { at: 1 }));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn bulk_load<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        records: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<u64, Error> {
+        self.tree.bulk_load(records, || self.next_version())
+    }
+
     /// Removes a record.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts` and `lists` time these alone, each the best of
+//! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these alone, each the best of
 //! many rounds; `many` compares many gets at once with gets one by one. A shape is `objstore`, `fs`, `kv` or a file with
 //! a path a line.
 //!
@@ -21,10 +21,11 @@ fn main() {
         Some("churn") => churn::run,
         Some("puts") => times::puts,
         Some("many") => times::many,
+        Some("loads") => times::loads,
         Some("lists") => lists::run,
         _ => times::run,
     };
-    const WHAT: [&str; 6] = ["times", "fill", "churn", "puts", "lists", "many"];
+    const WHAT: [&str; 7] = ["times", "fill", "churn", "puts", "loads", "lists", "many"];
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }

@@ -225,3 +225,32 @@ pub(crate) fn many(shape: &str, count: usize) {
         single / many,
     );
 }
+
+/// Prints the time of an ordered load by puts and at once, and the fill after each.
+pub(crate) fn loads(shape: &str, count: usize) {
+    let (set, length) = load(shape, count, true);
+    let value = vec![0x5A; length];
+    let (mut best, mut fill) = ([f64::MAX; 2], [0.0; 2]);
+    for round in 0..2 * (PUTS / set.len()).max(3) {
+        let map = empty_map();
+        let start = Instant::now();
+        if round % 2 == 0 {
+            for key in &set {
+                black_box(map.put(key, &value).expect("memory"));
+            }
+        } else {
+            map.bulk_load(set.iter().map(|key| (key, &value))).expect("memory");
+        }
+        let each = start.elapsed().as_nanos() as f64 / set.len() as f64;
+        best[round % 2] = best[round % 2].min(each);
+        fill[round % 2] = map.tree().pool().stats().fill();
+    }
+    println!(
+        "{shape}, {} keys in order: puts {:.1} ns, fill {:.3}; at once {:.1} ns, fill {:.3}",
+        set.len(),
+        best[0],
+        fill[0],
+        best[1],
+        fill[1],
+    );
+}

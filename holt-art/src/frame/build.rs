@@ -356,6 +356,31 @@ impl Loose {
         loose
     }
 
+    /// A node of nothing, to be set.
+    pub(crate) fn blank() -> Self {
+        Self {
+            value: Ref::NULL,
+            prefix: [0; 256],
+            prefix_len: 0,
+            bytes: [0; 257],
+            refs: [Ref::NULL; 257],
+            count: 0,
+        }
+    }
+
+    /// Makes this a node with that prefix, a legal one, and without children.
+    pub(crate) fn set(&mut self, value: Ref, prefix: &[u8]) {
+        self.value = value;
+        self.set_prefix(prefix);
+        self.count = 0;
+    }
+
+    /// Adds a child whose byte is greater than all others.
+    pub(crate) fn push(&mut self, byte: u8, child: Ref) {
+        (self.bytes[self.count], self.refs[self.count]) = (byte, child);
+        self.count += 1;
+    }
+
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix[..self.prefix_len]
     }
@@ -397,9 +422,13 @@ impl Loose {
     }
 
     fn kind(&self) -> Kind {
-        if self.count <= N4_CHILDREN {
+        Self::kind_of(self.count)
+    }
+
+    fn kind_of(count: usize) -> Kind {
+        if count <= N4_CHILDREN {
             Kind::N4
-        } else if self.count <= N16_CHILDREN {
+        } else if count <= N16_CHILDREN {
             Kind::N16
         } else {
             Kind::Bitmap
@@ -408,28 +437,33 @@ impl Loose {
 
     /// Words of child references: as many as are needed, in the steps in which a
     /// node of the kind grows.
-    fn child_words(&self) -> usize {
-        match self.kind() {
+    fn child_words(count: usize) -> usize {
+        match Self::kind_of(count) {
             Kind::N4 => 1,
-            Kind::N16 => self.count.div_ceil(4),
-            _ => (self.count.div_ceil(8) * 2).min(64),
+            Kind::N16 => count.div_ceil(4),
+            _ => (count.div_ceil(8) * 2).min(64),
         }
     }
 
     /// Words that the node takes when it is written.
     pub(crate) fn words(&self) -> usize {
-        let head = match self.kind() {
+        Self::words_of(self.count, self.prefix_len)
+    }
+
+    /// Words of a node with so many children and a prefix of so many bytes.
+    pub(crate) fn words_of(count: usize, prefix: usize) -> usize {
+        let head = match Self::kind_of(count) {
             Kind::N4 => 1,
             Kind::N16 => 3,
             _ => 5,
         };
-        head + self.child_words() + words_for(self.prefix_len)
+        head + Self::child_words(count) + words_for(prefix)
     }
 
     /// Writes the node into the block at `at`, in the smallest kind that holds it.
     pub(crate) fn write(&self, edit: &Edit<'_>, at: usize) -> Ref {
         let kind = self.kind();
-        let words = self.child_words();
+        let words = Self::child_words(self.count);
         let mut head = u64::from(self.value.0) | (self.prefix_len as u64) << 16;
         let children_at = match kind {
             Kind::N4 => {

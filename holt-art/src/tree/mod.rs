@@ -7,6 +7,8 @@ pub(crate) mod cursor;
 mod cut;
 pub(crate) mod entry;
 mod get;
+mod images;
+mod load;
 mod longest;
 mod many;
 mod merge;
