@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod examples;
+mod frame_size;
 mod loom;
 mod soak;
 mod workspace;
@@ -22,6 +23,7 @@ commands:
   loom [package…]    run the concurrency models of every crate (or of those named)
   bench [options]    measure Holt beside its peers; `cargo xtask bench --help` lists the options
   examples [package…]  look whether every public item of every crate (or of those named) has an example
+  frame-size [keys…] measure the tree with frames of several sizes and write docs/frame-size.md
   soak [options]     kill a process that writes, over and over, and judge what it leaves";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("loom") => loom::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("examples") => examples::run(&rest),
+        Some("frame-size") => frame_size::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");

@@ -10,6 +10,7 @@
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
 mod churn;
+mod frames;
 mod lists;
 mod shapes;
 mod times;
@@ -23,9 +24,10 @@ fn main() {
         Some("many") => times::many,
         Some("loads") => times::loads,
         Some("lists") => lists::run,
+        Some("frames") => frames::run,
         _ => times::run,
     };
-    const WHAT: [&str; 7] = ["times", "fill", "churn", "puts", "loads", "lists", "many"];
+    const WHAT: [&str; 8] = ["times", "fill", "churn", "puts", "loads", "lists", "many", "frames"];
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }

@@ -9,11 +9,11 @@ use super::key::Key;
 use super::leaf::{Leaf, MAX_SUFFIX, Shape, Value, common};
 use super::node::{MAX_PREFIX, Node};
 use super::walk::{End, Site};
-use super::{Kind, Ref, Target};
+use super::{FRAME_WORDS, Kind, Ref, Target};
 
 /// Most bytes of a key's rest that are put into the frame where the descent ended;
 /// a longer rest gets frames of its own, linked by a crossing.
-pub(crate) const MAX_REST: usize = 4096;
+pub(crate) const MAX_REST: usize = FRAME_WORDS / 2;
 
 /// Most nodes of a chain inside one frame.
 const MAX_CHAIN: usize = MAX_REST.div_ceil(MAX_PREFIX + 1);

@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::leaf::{MAX_SUFFIX, Shape, Value};
 use crate::frame::node::MAX_PREFIX;
-use crate::frame::{Entry, Kind, Loc, Ref, Target};
+use crate::frame::{Entry, FRAME_WORDS, Kind, Loc, Ref, Target};
 use crate::pool::{Latched, Pool};
 
 use super::outcome::Version;
 
 /// Words of a chain that one frame of a long rest takes, what it ends in not counted.
-const CHAIN_WORDS: usize = 6000;
+const CHAIN_WORDS: usize = FRAME_WORDS * 73 / 100;
 /// Bytes that a node of the chain takes at most.
 const NODE_BYTES: usize = MAX_PREFIX + 1;
 /// Nodes of the chain in one frame.
