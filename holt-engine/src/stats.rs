@@ -21,7 +21,8 @@ use crate::log::Log;
 /// let db = holt_engine::Db::in_memory()?;
 /// db.default_tree().put(b"key", b"value")?;
 /// let stats = db.stats()?;
-/// assert_eq!((stats.trees, stats.keys), (1, 1));
+/// assert_eq!((stats.trees, stats.keys), (1, Some(1)));
+/// assert_eq!(stats.log_segments, holt_engine::SegmentStats::default(), "in memory there is no log");
 /// assert!(stats.memory_bytes > 0 && stats.log_failure.is_none());
 /// # Ok(())
 /// # }
@@ -54,8 +55,8 @@ pub struct Stats {
     pub live_bytes: u64,
     /// Bytes of disk that the segments of the log take, reserved space among them.
     pub log_bytes: u64,
-    /// The segment files of the log: how many there are, and how many were used again. Empty for a database that is open for
-    /// reading alone.
+    /// The segment files of the log: how many there are, and how many were used again. None for a
+    /// database in memory or open for reading alone.
     pub log_segments: SegmentStats,
     /// Address at which the log ends: every write moves it on, and it never goes back.
     pub log_address: u64,

@@ -172,6 +172,23 @@ impl Cut {
     ///
     /// [`dirty`](Self::dirty) and [`freed`](Self::freed) are to be asked before the first such
     /// call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let map = holt_art::Art::new()?;
+    /// # map.put(b"k", b"v")?;
+    /// let pool = map.tree().pool();
+    /// let cut = pool.cut(&pool.close_gate())?;
+    /// let mut image = Vec::new();
+    /// for object in cut.dirty() {
+    ///     cut.image(object, &mut image)?;
+    ///     // … is written somewhere …
+    ///     cut.done(object);
+    /// }
+    /// cut.commit();
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn done(&self, object: u64) {
         let (blob, number) = match object.checked_sub(BLOB_OBJECT) {
             Some(number) => (true, number),

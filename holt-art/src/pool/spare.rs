@@ -20,8 +20,18 @@ const PAGE_WORDS: usize = 512;
 
 impl Pool {
     /// Makes sure that so many slots, but no more than there are frames, are free and have memory
-    /// already, as far as there are so many, and returns how many were made ready. For whoever is about to take a cut: the first writers
-    /// behind it find their copies' room ready.
+    /// already, as far as there are so many, and returns how many were made ready. For whoever is
+    /// about to take a cut: the first writers behind it find their copies' room ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = holt_art::Art::new()?;
+    /// let pool = map.tree().pool();
+    /// assert!(pool.ready_spares(100) <= 100);
+    /// assert_eq!(pool.ready_spares(100), 0, "they are ready");
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn ready_spares(&self, slots: usize) -> usize {
         let slots = slots.min(lock(&self.books).frames_used());
         let mut ready = 0;
@@ -39,6 +49,14 @@ impl Pool {
     }
 
     /// One more than the largest number that a frame has, or has had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = holt_art::Art::new()?;
+    /// assert!(map.tree().root().get() < map.tree().pool().frame_limit());
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     pub fn frame_limit(&self) -> u32 {
         lock(&self.books).frame_limit()
     }
@@ -59,6 +77,14 @@ impl Pool {
     /// Whether the copies that are kept for an open cut take more than their share of the pool: a
     /// quarter. Whoever is about to enter the gate for a mutation does well to wait until the cut has
     /// [read on](crate::Cut::done) or is over. Costs one load.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = holt_art::Art::new()?;
+    /// assert!(!map.tree().pool().is_crowded(), "no cut is open");
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
     #[inline]
     pub fn is_crowded(&self) -> bool {
         // Relaxed: a hint.

@@ -60,6 +60,10 @@ impl Tree {
     ///   [`Error::KeyTooLong`]; [`Error::ValueTooLong`].
     /// * [`Error::NotEmpty`] when the tree has records, at the beginning or at the end.
     /// * [`Error::PoolFull`] and [`Error::TooManyChanged`].
+    ///
+    /// # Examples
+    ///
+    /// See [`Art::bulk_load`](crate::Art::bulk_load).
     pub fn bulk_load<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         records: impl IntoIterator<Item = (K, V)>,

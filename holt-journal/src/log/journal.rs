@@ -304,6 +304,23 @@ impl<D: Disk> Journal<D> {
     }
 
     /// How many segments there are, and what they were made of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use holt_codec::{DbId, FIRST_ADDRESS};
+    /// use holt_journal::disk::SimDisk;
+    /// use holt_journal::{Error, Journal, LogOptions, SegmentStats, create_log, recover_log};
+    ///
+    /// let (disk, db) = (Arc::new(SimDisk::new(1)), DbId([1; 16]));
+    /// create_log(&disk, db)?;
+    /// let nothing = recover_log(&disk, db, FIRST_ADDRESS, &mut |_, _| Ok::<(), Error>(()))?;
+    /// let journal = Journal::start(disk, db, nothing, LogOptions::default())?;
+    /// let SegmentStats { made, recycled, .. } = journal.segments();
+    /// assert_eq!((made, recycled), (0, 0), "nothing has been logged");
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn segments(&self) -> SegmentStats {
         lock(&self.shared.segments).stats()
