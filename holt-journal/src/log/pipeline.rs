@@ -48,7 +48,12 @@ where
     scope(|scope| {
         let reading = move || -> Result<(), ReadError<S::Error>> {
             let mut block = Block::default();
-            while let Some(entry) = reader.next_entry()? {
+            let failed = loop {
+                let entry = match reader.next_entry() {
+                    Ok(Some(entry)) => entry,
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                };
                 block.bytes.extend_from_slice(entry.bytes());
                 block.records.push((entry.address(), *entry.header()));
                 if block.bytes.len() >= BLOCK {
@@ -58,10 +63,10 @@ where
                     }
                     block = to_fill.try_recv().unwrap_or_default();
                 }
-            }
-            // As above; what was read before an error was sent before it.
+            };
+            // As above. What was read before an error is applied, too: a verification asks how far that is.
             let _ = full.send(block);
-            Ok(())
+            failed.map_or(Ok(()), Err)
         };
         let reading = Builder::new().spawn_scoped(scope, reading).map_err(Ended::Thread)?;
         let mut applied = Ok(());
