@@ -629,7 +629,7 @@ impl<D: Disk> Db<D> {
     /// # fn main() -> Result<(), holt_engine::Error> {
     /// # let db = holt_engine::Db::in_memory()?;
     /// db.default_tree().put(b"key", b"value")?;
-    /// assert_eq!(db.stats()?.keys, 1);
+    /// assert_eq!(db.stats()?.keys, Some(1));
     /// # Ok(())
     /// # }
     /// ```
