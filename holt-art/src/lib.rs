@@ -58,6 +58,11 @@
 //!
 //! All of it is in `arena.rs`: mapping memory and viewing it as atomics.
 
+#[cfg(not(all(unix, target_pointer_width = "64")))]
+compile_error!(
+    "holt-art needs a 64-bit Unix: it reserves address space far beyond what it uses, with mmap"
+);
+
 // The tree needs real memory, which the model checker does not have. Its tests compile
 // the files of the protocols by themselves, so that there is nothing here under it.
 #[cfg(not(loom))]
@@ -99,3 +104,8 @@ pub use tree::{
 pub const MAX_KEY: usize = 65_535;
 /// Longest value in bytes: 16 MiB.
 pub const MAX_VALUE: usize = 16 << 20;
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

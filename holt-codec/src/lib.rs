@@ -105,3 +105,8 @@ pub use manifest::{
     ManifestEnd, ManifestHeader, Mapping, RecordSite,
 };
 pub use mark::{MARK_LEN, MARK_VERSION, Mark};
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

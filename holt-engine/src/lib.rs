@@ -141,6 +141,8 @@ const _: () = assert!(holt_codec::MAX_KEY == MAX_KEY && holt_codec::MAX_VALUE ==
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+    #[doc = include_str!("../README.md")]
+    struct Crate;
     #[doc = include_str!("../../docs/guide/modelling.md")]
     struct Modelling;
     #[doc = include_str!("../../docs/guide/snapshots.md")]

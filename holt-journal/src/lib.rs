@@ -70,6 +70,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(unix))]
+compile_error!(
+    "holt-journal needs a Unix: positioned writes, directory syncs and flock have no stand-in elsewhere"
+);
+
 // The models explore the group's acknowledgement, the one place where threads meet without a lock around all of it.
 // Under `cfg(loom)` nothing else of the crate is built.
 mod log;
@@ -92,3 +97,8 @@ pub use log::{
     Ack, Journal, LogFeed, LogFeeds, LogOptions, LogPermit, LogPin, LogReservation, RecoveredLog,
     Replayed, SegmentStats, create_log, recover_log, recover_log_with, settle_log,
 };
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -143,7 +143,7 @@ fn run(options: &Options, kinds: &[Kind], plan: &[Cell]) -> Result<Record, Failu
             for turn in 0..kinds.len() {
                 let kind = &kinds[(turn + round) % kinds.len()];
                 let place = &mut record.cells[number];
-                if place.has_failed(kind.name) {
+                if place.is_done_with(kind.name) {
                     continue;
                 }
                 if !kind.modes.contains(&cell.mode) {
@@ -154,10 +154,15 @@ fn run(options: &Options, kinds: &[Kind], plan: &[Cell]) -> Result<Record, Failu
                     }
                     continue;
                 }
+                let begun = Instant::now();
                 match one(options, kind, cell) {
                     Ok(outcome) => {
                         compare(&mut answers, number, cell, kind.name, &outcome.checks)?;
                         place.add(kind.name, &outcome);
+                        let took = begun.elapsed().as_secs();
+                        if round == 0 && kind.name != engines::OURS && took > options.patience {
+                            place.end(kind.name, took);
+                        }
                     }
                     Err(error) => {
                         eprintln!("bench: {} failed: {error}", kind.name);

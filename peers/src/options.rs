@@ -44,6 +44,10 @@ pub(crate) struct Options {
     /// How often each engine runs each workload, interleaved with the others.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
+    /// Seconds: a peer that takes longer for one workload is not asked for it again, and its figures
+    /// are those of one round.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) patience: u64,
     /// Time for one measured operation, in milliseconds (quick: 20, otherwise 150).
     #[arg(long)]
     pub(crate) budget: Option<u64>,

@@ -124,6 +124,7 @@ mod tests {
                 mode: "memory".to_owned(),
                 rows: vec![row_of(&[(OURS, ours), ("peer", &vec![100.0; ours.len()])])],
                 failures: Vec::new(),
+                once: Vec::new(),
                 quantiles: Vec::new(),
             }],
         }

@@ -58,6 +58,9 @@ pub(crate) struct CellRecord {
     pub(crate) rows: Vec<Row>,
     /// Engines that are not in the workload's tables, and why.
     pub(crate) failures: Vec<(String, String)>,
+    /// Peers that took so many seconds for their first round that it stayed their only one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) once: Vec<(String, u64)>,
     /// Latency distributions of the engines.
     pub(crate) quantiles: Vec<(String, Vec<Quantile>)>,
 }
@@ -156,14 +159,20 @@ impl Row {
             })
     }
 
-    /// Our figure beside the best peer's, round by round; nothing when either was not measured.
+    /// Our figure beside the best peer's, round by round; nothing when either was not measured. A
+    /// peer that ran in fewer rounds stands with its median beside each of ours.
     pub(crate) fn ratio(&self) -> Option<Ratio> {
         let (ours, best) = (self.entry(OURS)?, self.best_peer()?);
+        let usual = best.median()?;
+        let beside: Vec<f64> = match best.rounds.len() == ours.rounds.len() {
+            true => best.rounds.clone(),
+            false => vec![usual; ours.rounds.len()],
+        };
         let rounds: Vec<f64> = ours
             .rounds
             .iter()
-            .zip(&best.rounds)
-            .filter(|(_, peer)| **peer > 0.0)
+            .zip(beside)
+            .filter(|&(_, peer)| peer > 0.0)
             .map(|(ours, peer)| ours / peer)
             .collect();
         let (low, high) = range(&rounds);
@@ -226,6 +235,7 @@ impl CellRecord {
             mode: cell.mode.name().to_owned(),
             rows: Vec::new(),
             failures: Vec::new(),
+            once: Vec::new(),
             quantiles: Vec::new(),
         }
     }
@@ -278,9 +288,15 @@ impl CellRecord {
         self.failures.push((engine.to_owned(), reason.to_owned()));
     }
 
-    /// Whether an engine failed here.
-    pub(crate) fn has_failed(&self, engine: &str) -> bool {
+    /// Notes that a peer takes so long that one round of it has to do.
+    pub(crate) fn end(&mut self, engine: &str, seconds: u64) {
+        self.once.push((engine.to_owned(), seconds));
+    }
+
+    /// Whether an engine is not to be run again, because it failed here or takes too long.
+    pub(crate) fn is_done_with(&self, engine: &str) -> bool {
         self.failures.iter().any(|(name, _)| name == engine)
+            || self.once.iter().any(|(name, _)| name == engine)
     }
 
     /// Whether this is the same cell as another one.
@@ -420,6 +436,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_peer_of_one_round_stands_beside_each_of_ours() {
+        let row = row_of(&[(OURS, &[10.0, 30.0, 20.0]), ("once", &[20.0])]);
+        let ratio = row.ratio().expect("both were measured");
+        assert!((ratio.value - 1.0).abs() < 1e-9, "{ratio:?}");
+        assert!((ratio.noise - 0.5).abs() < 1e-9, "our own spread is not hidden: {ratio:?}");
+    }
+
+    #[test]
+    fn an_engine_that_failed_or_takes_too_long_is_not_run_again() {
+        let mut cell = CellRecord::new(&Cell {
+            workload: crate::workloads::Workload::Core,
+            shape: crate::shapes::Shape::Kv,
+            size: 1,
+            mode: crate::engine::Mode::Memory,
+        });
+        let mut outcome = Outcome::default();
+        outcome.figure("get (hit)", "ns", 1.0);
+        cell.add("slow", &outcome);
+        cell.end("slow", 61);
+        cell.fail("broken", "it panicked");
+        assert!(cell.is_done_with("slow") && cell.is_done_with("broken"));
+        assert!(!cell.is_done_with("other"));
+        assert_eq!(cell.rows[0].entry("slow").map(|entry| entry.rounds.len()), Some(1));
+    }
+
+    #[test]
     fn there_is_no_ratio_without_us_or_without_a_peer() {
         assert_eq!(row_of(&[("fast", &[1.0])]).ratio(), None);
         assert_eq!(row_of(&[(OURS, &[1.0])]).ratio(), None);
@@ -435,6 +477,7 @@ pub(crate) mod tests {
             mode: "memory".to_owned(),
             rows: vec![row_of(&[(OURS, &[figure])])],
             failures: Vec::new(),
+            once: Vec::new(),
             quantiles: Vec::new(),
         };
         let record = |cells| Record {

@@ -181,7 +181,7 @@ fn missing(cell: &CellRecord, out: &mut String) {
             }
         }
     }
-    if !reasons.is_empty() || !cell.failures.is_empty() {
+    if !(reasons.is_empty() && cell.failures.is_empty() && cell.once.is_empty()) {
         let _ = writeln!(out);
     }
     for (reason, ops) in reasons {
@@ -191,6 +191,9 @@ fn missing(cell: &CellRecord, out: &mut String) {
     }
     for (engine, reason) in &cell.failures {
         let _ = writeln!(out, "- {engine}: {reason}.");
+    }
+    for (engine, seconds) in &cell.once {
+        let _ = writeln!(out, "- {engine}: one round, which took {seconds} s.");
     }
 }
 
