@@ -274,6 +274,7 @@ mod tests {
             mode: "memory".to_owned(),
             rows: vec![row_of(&[("lmdb", &[300.0]), (OURS, &[100.0])])],
             failures: Vec::new(),
+            once: Vec::new(),
             quantiles: Vec::new(),
         };
         let svg = bars(&cell);
