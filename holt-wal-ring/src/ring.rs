@@ -371,3 +371,23 @@ impl fmt::Debug for Ring {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_asked_for_once() {
+        let (ring, _consumer) = Ring::new(1 << 20, 4096).unwrap();
+        let prepared = || ring.prepared.load(Ordering::Relaxed);
+        ring.prepare(1 << 16);
+        assert_eq!(prepared(), 4096 + (1 << 16));
+        ring.prepare(1 << 15);
+        assert_eq!(prepared(), 4096 + (1 << 16));
+        ring.acquire(1 << 17).unwrap().reserve().publish();
+        ring.prepare(1 << 10);
+        assert_eq!(prepared(), 4096 + (1 << 17) + (1 << 10));
+        ring.prepare(1 << 21);
+        assert_eq!(prepared(), 4096 + (1 << 20), "no further than the first lap");
+    }
+}
