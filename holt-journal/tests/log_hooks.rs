@@ -74,7 +74,7 @@ impl DiskFile for HookedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.file.allocate(offset, len)
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

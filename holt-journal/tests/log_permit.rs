@@ -43,7 +43,17 @@ fn a_record_that_cannot_fit_the_buffer_is_refused_before_anything_changes() {
 
 #[test]
 fn a_full_disk_refuses_permits_and_writing_resumes_when_there_is_space() {
+    full_disk(true);
+}
+
+#[test]
+fn a_full_disk_that_cannot_reserve_refuses_permits_too_before_anything_changes() {
+    full_disk(false);
+}
+
+fn full_disk(reserving: bool) {
     let disk = sim(15);
+    disk.set_reserving(reserving);
     let journal = open(&disk);
     disk.set_capacity(Some(64 << 10));
     let mut written = 0;

@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use common::{DB, fill, numbers, open, put, segments, sim, snapshot};
+use common::{DB, fill, numbers, open, publish, put, segments, sim, snapshot};
 use holt_codec::{FIRST_ADDRESS, Op, Record};
-use holt_journal::disk::{CrashPattern, Disk, Operation, Target};
+use holt_journal::disk::{CrashPattern, Disk, Operation, SimDisk, Target};
 use holt_journal::{Ack, Damage, Error, recover_log};
 
 #[test]
@@ -54,6 +55,50 @@ fn truncation_gives_space_back_and_recycles_and_replay_goes_on_from_there() {
     let recycled = disk.count(Target::Named(Operation::Rename, "LOG.tmp"));
     assert!(recycled > 0);
     assert!(created[11] - created[2] < recycled, "files are made anew all the time: {created:?}");
+}
+
+fn writes(disk: &SimDisk) -> u64 {
+    disk.count(Target::Only(Operation::Write))
+}
+
+#[test]
+fn what_nobody_syncs_is_written_once() {
+    let disk = sim(35);
+    let journal = open(&disk);
+    let write = |numbers: Range<u64>| {
+        for number in numbers {
+            publish(&journal, number).unwrap();
+            if number % 20 == 19 {
+                journal.wait(journal.tail(), Ack::Os).unwrap();
+            }
+        }
+    };
+    // Until then, syncs might be frequent.
+    write(0..400);
+    let (made, written) = (journal.segments().made, writes(&disk));
+    write(400..600);
+    // For a segment its header, its mark, and one more write of the drain that straddles its end; ten drains, three ends of the
+    // ring, and what the maker is at just then.
+    let (made, written) = (journal.segments().made - made, writes(&disk) - written);
+    assert!(made > 20 && written <= 3 * made + 10 + 3 + 2, "{written} writes, {made} segments");
+    drop(journal);
+    assert_eq!(numbers(&disk, FIRST_ADDRESS).unwrap(), (0..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_synced_goes_where_zeros_were_written_before() {
+    let disk = sim(36);
+    let journal = open(&disk);
+    fill(&journal, 0..60, Ack::Sync);
+    let made = journal.segments().made;
+    drop(journal);
+    // As above, and the zeros: four for a segment, and one for each record.
+    assert!(
+        made > 5 && writes(&disk) >= 60 + 4 * (made - 1),
+        "{} writes, {made} segments",
+        writes(&disk)
+    );
+    assert_eq!(numbers(&disk, FIRST_ADDRESS).unwrap(), (0..60).collect::<Vec<_>>());
 }
 
 #[test]

@@ -74,6 +74,12 @@ impl Marks {
         &self.slots[(granule & (self.slots.len() as u64 - 1)) as usize]
     }
 
+    /// Has the system hand over the memory of the marks of `len` bytes from `address` on.
+    #[cfg(not(loom))]
+    pub(crate) fn populate(&self, address: u64, len: usize) {
+        crate::storage::populate(&self.slots, address >> GRANULE_SHIFT, len / GRANULE);
+    }
+
     /// Publishes the range of `len` bytes at `address`.
     #[inline]
     pub(crate) fn publish(&self, address: u64, len: usize, kind: Kind) {

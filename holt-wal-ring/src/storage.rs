@@ -59,6 +59,12 @@ impl Storage {
         cells as *mut [u8]
     }
 
+    /// Has the system hand over the memory behind `len` bytes from `address` on, at most the capacity.
+    #[cfg(not(loom))]
+    pub(crate) fn populate(&self, address: u64, len: usize) {
+        populate(&self.bytes, address, len);
+    }
+
     /// Tells loom that the bytes are being written until the claim is released.
     #[inline]
     pub(crate) fn claim_write(&self, address: u64, len: usize) -> Claim {
@@ -139,6 +145,40 @@ fn advise_huge<T>(memory: *mut [T]) {
     let _ = (memory, HUGE);
 }
 
+/// Has the system hand over the pages behind `count` elements from place `from` on, modulo the number of elements, a power of two.
+/// Their contents stay, and others may be at them meanwhile.
+pub(crate) fn populate<T: Zeroable>(memory: &[T], from: u64, count: usize) {
+    let from = (from & (memory.len() as u64 - 1)) as usize;
+    let straight = count.min(memory.len() - from);
+    hand_over(&memory[from..from + straight]);
+    hand_over(&memory[..count - straight]);
+}
+
+/// Has the system hand over the whole pages in `memory`, as if every page had been written to.
+fn hand_over<T: Zeroable>(memory: &[T]) {
+    #[cfg(all(target_os = "linux", not(loom)))]
+    {
+        let page = rustix::param::page_size();
+        let start = memory.as_ptr().cast::<u8>();
+        // From the beginning of the first page on, so that nothing is left out between two calls.
+        let before = start.addr() & (page - 1);
+        let whole = (before + size_of_val(memory)) & !(page - 1);
+        if whole > 0 {
+            // A wish: without it, pages come one by one as they are touched.
+            // SAFETY: every page meant holds a byte of `memory` and so is mapped, and the advice changes no contents.
+            let _ = unsafe {
+                rustix::mm::madvise(
+                    start.wrapping_sub(before).cast_mut().cast(),
+                    whole,
+                    rustix::mm::Advice::LinuxPopulateWrite,
+                )
+            };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(loom))))]
+    let _ = memory;
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -171,6 +211,18 @@ mod tests {
             assert!(memory.iter_mut().all(|cell| std::mem::replace(cell.get_mut(), 1) == 0));
             assert!(memory.iter_mut().all(|cell| *cell.get_mut() == 1));
         }
+    }
+
+    #[test]
+    fn memory_keeps_its_contents_when_it_is_handed_over() {
+        let mut memory = zeroed::<UnsafeCell<u8>>(1 << 20).unwrap();
+        for (at, cell) in memory.iter_mut().enumerate() {
+            *cell.get_mut() = at as u8 | 1;
+        }
+        for (from, count) in [(0, 0), (0, 1 << 20), (5000, 1 << 20), ((7 << 20) - 1, 9000)] {
+            populate(&memory, from, count);
+        }
+        assert!(memory.iter_mut().enumerate().all(|(at, cell)| *cell.get_mut() == at as u8 | 1));
     }
 
     #[test]

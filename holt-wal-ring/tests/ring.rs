@@ -538,6 +538,28 @@ fn pressure_counts_only_when_something_can_be_drained() {
 }
 
 #[test]
+fn preparing_says_whether_memory_is_left_that_was_never_used_and_changes_no_byte() {
+    const HALF: usize = 1 << 19;
+    let (ring, mut consumer) = Ring::new(2 * HALF, 4096).unwrap();
+    assert!(ring.prepare(0) && ring.prepare(2 * HALF - 8));
+    assert!(!ring.prepare(2 * HALF));
+    for byte in [1, 2] {
+        let mut record = ring.acquire(HALF).unwrap().reserve();
+        record.put_bytes(byte, HALF / 2);
+        assert_eq!(ring.prepare(HALF - 8), byte == 1, "no memory is new behind the second record");
+        record.put_bytes(byte, HALF / 2);
+        record.publish();
+    }
+    assert!(!ring.prepare(8), "the second lap has begun");
+    let log = drain(&mut consumer);
+    assert!(log[..HALF].iter().all(|&byte| byte == 1) && log[HALF..].iter().all(|&byte| byte == 2));
+    assert_eq!(log.len(), 2 * HALF);
+    drop(ring);
+    consumer.reset(0).unwrap();
+    assert!(!consumer.ring().prepare(8), "a ring that was reset has used its memory");
+}
+
+#[test]
 fn reset_begins_anew_and_keeps_the_record_count() {
     let (ring, mut consumer) = Ring::new(64, 4096).unwrap();
     for lap in 1..=3 {

@@ -173,7 +173,7 @@ pub trait Disk: Send + Sync + 'static {
 ///
 /// let file = SimDisk::new(1).create("file")?;
 /// assert!(file.is_empty()?);
-/// file.allocate(0, 4096)?;
+/// assert!(file.allocate(0, 4096)?, "every file system that keeps databases can reserve");
 /// file.write_bytes_at(b"header", 0)?;
 /// file.write_all_at(&mut [IoSlice::new(b"one "), IoSlice::new(b"two")], 6)?;
 /// file.sync_data()?; // the bytes are on stable storage
@@ -215,14 +215,14 @@ pub trait DiskFile: Send + Sync + 'static {
     /// for want of it, and lengthens the file to `offset + len` if it is shorter. Bytes that
     /// were there keep their value, new ones read as zeros.
     ///
-    /// Where the file system cannot reserve, the file is only lengthened and writes may still
+    /// False where the file system cannot reserve: the file is only lengthened then, and writes may still
     /// run out of space. Survives as [`DiskFile::set_len`] does.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::StorageFull`] leaves content and length as they were, though part of
     /// the space may have been reserved.
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<bool>;
 
     /// Reads at most `buf.len()` bytes at `offset`. Fewer bytes are no sign of the end, 0 is.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -398,7 +398,7 @@ mod tests {
         fn set_len(&self, _: u64) -> io::Result<()> {
             unreachable!("not scripted")
         }
-        fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        fn allocate(&self, _: u64, _: u64) -> io::Result<bool> {
             unreachable!("not scripted")
         }
         fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

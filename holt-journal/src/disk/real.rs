@@ -207,9 +207,9 @@ impl DiskFile for RealFile {
         Ok(retry_on_intr(|| rustix::fs::ftruncate(&self.descriptor, len))?)
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<bool> {
         if len == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let end = offset.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
         #[cfg(target_os = "linux")]
@@ -219,13 +219,13 @@ impl DiskFile for RealFile {
             match retry_on_intr(|| fallocate(&self.descriptor, flags, offset, len)) {
                 // A file system without reservations: lengthen the file instead.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                result => return Ok(result?),
+                result => return Ok(result.map(|()| true)?),
             }
         }
         if self.len()? < end {
             self.set_len(end)?;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -3,9 +3,14 @@
 //! * They hold weak handles: a log that nobody uses any more goes, and they with it.
 //! * The drainer is woken by the first record after a pause and then lets records gather for the interval: at most one
 //!   wake-up an interval, none while there is nothing. Producers short of space cut the interval short.
+//! * While the ring's memory is new, it asks the system for as much of it ahead as producers are about to write, so that the faults
+//!   are its own and not theirs. For that it looks up a few times in an interval, as long as much is written.
 //! * A panic in either ends writing and is told to everybody.
 
+use std::time::{Duration, Instant};
+
 use holt_codec::GRANULE;
+use holt_wal_ring::{Ring, Waited};
 
 use super::shared::Shared;
 use crate::Error;
@@ -41,7 +46,7 @@ pub(super) fn start<D: Disk>(shared: &Arc<Shared<D>>) -> Result<[JoinHandle<()>;
             if over() {
                 break;
             }
-            ring.wait_drainable(u64::MAX, Some(interval), over);
+            gather(&ring, interval, over);
             match alarm.0.upgrade() {
                 // A failure is told to everybody by itself.
                 Some(shared) if shared.drain().is_ok() => {}
@@ -58,6 +63,34 @@ pub(super) fn start<D: Disk>(shared: &Arc<Shared<D>>) -> Result<[JoinHandle<()>;
             Err(cannot(error))
         }
     }
+}
+
+/// Bytes of the ring that are made ready ahead of writers who have written little yet.
+const READY: u64 = 256 << 10;
+
+/// Bytes in one look from which on writers are fast enough for another in the same interval.
+const FAST: u64 = 16 << 10;
+
+/// Lets records gather for the interval, and makes the ring's memory ready for them while it is new.
+fn gather(ring: &Ring, interval: Duration, over: impl Fn() -> bool) {
+    let begun = Instant::now();
+    let mut look = interval / 32;
+    let mut ahead = READY;
+    while ring.prepare(ahead as usize) && begun.elapsed() + look < interval {
+        let before = ring.tail();
+        if ring.wait_drainable(u64::MAX, Some(look), &over) != Waited::TimedOut {
+            return;
+        }
+        let written = ring.tail() - before;
+        if written < FAST {
+            break;
+        }
+        // The next look comes after twice the time; and twice as much as they write may be a little late.
+        look *= 2;
+        ahead = READY.max(4 * written);
+    }
+    let left = interval.saturating_sub(begun.elapsed());
+    ring.wait_drainable(u64::MAX, Some(left), over);
 }
 
 /// Ends writing when its thread panics.

@@ -192,7 +192,7 @@ impl<D: Disk> Journal<D> {
         // The permit counts once everything granted so far has its place on disk. One that is given back without
         // having counted leaves the others where they were.
         let granted = shared.ring.granted();
-        if granted > shared.desk.limit() {
+        if granted > shared.desk.ahead() {
             shared.provide(granted)?;
         }
         Ok(LogPermit { permit, shared })

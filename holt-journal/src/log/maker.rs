@@ -4,18 +4,20 @@
 //!   clean end needs. It only grows.
 //! * A failure to make a segment is told to those who wait for it and forgotten: the next one who needs it tries again.
 //!   Making ahead is not tried again after a failure until something has changed, so that a full disk is not asked
-//!   at every flush.
+//!   at every record.
+//! * A segment is made ahead as soon as addresses are granted in the second half of the last one. Whoever is granted them asks: a
+//!   drain comes too late, for between two of them a writer fills more than the first segments hold.
 
 use crate::Error;
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock};
 
 /// Where needs are written down and the maker reports.
 #[derive(Debug)]
 pub(super) struct Desk {
     /// Written by the maker, read by whoever gets a permit.
     limit: AtomicU64,
-    /// Making ahead has failed since the limit was last raised.
-    discouraged: AtomicBool,
+    /// Address beyond which a grant asks for the next segment; at the limit when that was asked for. Written under the lock.
+    ahead: AtomicU64,
     order: Mutex<Order>,
     changed: Condvar,
 }
@@ -24,6 +26,8 @@ pub(super) struct Desk {
 struct Order {
     /// Address that the limit has to reach.
     wanted: u64,
+    /// Bytes of the last segment in which the next one is asked for.
+    notice: u64,
     /// Failed attempts so far, and what the last one failed with.
     failures: u64,
     error: Option<Error>,
@@ -35,8 +39,14 @@ impl Desk {
     pub(super) fn new(limit: u64) -> Desk {
         Desk {
             limit: AtomicU64::new(limit),
-            discouraged: AtomicBool::new(false),
-            order: Mutex::new(Order { wanted: 0, failures: 0, error: None, stopped: false }),
+            ahead: AtomicU64::new(limit),
+            order: Mutex::new(Order {
+                wanted: 0,
+                notice: 0,
+                failures: 0,
+                error: None,
+                stopped: false,
+            }),
             changed: Condvar::new(),
         }
     }
@@ -46,6 +56,34 @@ impl Desk {
     pub(super) fn limit(&self) -> u64 {
         // Acquire: with the release in `raise`; whoever sees the limit can look up the segment below it.
         self.limit.load(Ordering::Acquire)
+    }
+
+    /// Address up to which a grant needs nothing of the desk. It never lies beyond the limit.
+    #[inline]
+    pub(super) fn ahead(&self) -> u64 {
+        // Acquire: with the release in `raise`; as for the limit, which is stored before.
+        self.ahead.load(Ordering::Acquire)
+    }
+
+    /// Grants addresses up to `address`, beyond [`Desk::ahead`]: asks for the next segment, and waits for it if need be.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Desk::provide`].
+    pub(super) fn grant(&self, address: u64) -> Result<(), Error> {
+        if address > self.limit() {
+            return self.provide(address);
+        }
+        let mut order = lock(&self.order);
+        // Once is enough.
+        if address > self.ahead() {
+            let limit = self.limit();
+            order.wanted = order.wanted.max(limit + 1);
+            // Release: as in `raise`.
+            self.ahead.store(limit, Ordering::Release);
+            self.changed.notify_all();
+        }
+        Ok(())
     }
 
     /// Waits until the limit is at least `address`.
@@ -70,21 +108,11 @@ impl Desk {
         Ok(())
     }
 
-    /// Asks for one segment more and does not wait.
-    pub(super) fn ask_ahead(&self) {
-        // Relaxed: a hint.
-        if self.discouraged.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut order = lock(&self.order);
-        order.wanted = order.wanted.max(self.limit() + 1);
-        self.changed.notify_all();
-    }
-
     /// Something may have changed that lets an attempt succeed.
     pub(super) fn encourage(&self) {
-        // Relaxed: a hint.
-        self.discouraged.store(false, Ordering::Relaxed);
+        let order = lock(&self.order);
+        // Release: as in `raise`.
+        self.ahead.store(self.limit() - order.notice, Ordering::Release);
     }
 
     /// Ends the wait of everybody, the maker too.
@@ -102,12 +130,14 @@ impl Desk {
         !order.stopped
     }
 
-    /// For the maker: a segment is durable.
-    pub(super) fn raise(&self, limit: u64) {
-        let _order = lock(&self.order);
+    /// For the maker: a segment is durable. The next one is to be asked for in the last `notice` bytes below `limit`.
+    pub(super) fn raise(&self, limit: u64, notice: u64) {
+        let mut order = lock(&self.order);
+        order.notice = notice.min(limit - self.limit());
         // Release: with the acquire in `limit`.
         self.limit.store(limit, Ordering::Release);
-        self.encourage();
+        // Release: with the acquire in `ahead`.
+        self.ahead.store(limit - order.notice, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -117,8 +147,8 @@ impl Desk {
         order.wanted = 0;
         order.failures += 1;
         order.error = Some(error);
-        // Relaxed: a hint.
-        self.discouraged.store(true, Ordering::Relaxed);
+        // Nobody asks ahead again, until there is a segment more or encouragement. Release: as in `raise`.
+        self.ahead.store(self.limit(), Ordering::Release);
         self.changed.notify_all();
     }
 }

@@ -306,7 +306,7 @@ pub(super) fn list<D: Disk>(disk: &D) -> Result<Vec<Settled>, Error> {
     let listed = disk.list().map_err(failed("list", ""))?;
     let mut all: Vec<Settled> = listed
         .into_iter()
-        .filter_map(|name| Some(Settled { start: names::start_of(&name)?, name }))
+        .filter_map(|name| Some(Settled { start: names::start_of(&name)?, name, whole: false }))
         .collect();
     all.sort_by_key(|file| file.start);
     Ok(all)

@@ -2,8 +2,11 @@
 //!
 //! * A segment gets its name only when its whole content is durable, and an address in it is granted only when
 //!   its name is: who finds a segment by name finds a whole one.
-//! * Its file has its full length and allocated blocks from the start, so that a synced append changes no
-//!   metadata.
+//! * Its file has its full length and allocated blocks from the start: no append changes its size or wants space. Where the
+//!   file system cannot allocate, zeros take the space.
+//! * Blocks that were allocated and never written cost a sync more: their first write changes metadata. So the file is *paved*
+//!   with zeros ahead of records that are synced soon, and only of those, for zeros are as many bytes to the device as the
+//!   records: the next segment as a whole while it is made, or the one in use step by step.
 //! * A segment is recycled by becoming the one in the making first. Until then it keeps its old name, which lies
 //!   below the address from which the log is needed and is therefore never looked at.
 //! * All segments of one process share a salt. Each record's checksum covers its 64-bit address, so bytes of an earlier
@@ -18,7 +21,7 @@ use super::names;
 use super::pins::Pins;
 use crate::Error;
 use crate::disk::{Access, Disk, DiskFile};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// Segments that are kept for recycling.
 const SPARES: usize = 2;
@@ -26,6 +29,12 @@ const SPARES: usize = 2;
 /// Window of the first segment after opening; each next one is twice as long, up to the option. A process that
 /// writes a little makes a small file.
 const FIRST_WINDOW: u64 = 1 << 20;
+
+/// Bytes that are paved at once in a segment in use, by who leads a sync: 0.6 ms, once in 8,000 short records.
+const STEP: u64 = 1 << 20;
+
+/// As long as so many bytes ahead of the records are paved, no step is taken.
+const AHEAD: u64 = 64 << 10;
 
 /// Bytes of zeros written at once. Linux caches what one write brings in pieces as large as the write, and a later write of
 /// a record pays for the whole piece: 1.00 µs after 1 MiB at once, 0.61 after 256 KiB, 0.53 after 64 KiB, 0.51 after 16 KiB. The
@@ -41,6 +50,28 @@ pub(super) struct Segment<F> {
     pub(super) file: F,
     /// Whether the file was another segment's before.
     pub(super) recycled: bool,
+    /// Address up to which every block has been written at some time. Written by who holds the writer.
+    paved: AtomicU64,
+}
+
+impl<F: DiskFile> Segment<F> {
+    /// Paves ahead of `position`, up to which records are written, unless there is enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(super) fn pave(&self, position: u64) -> Result<(), Error> {
+        // Relaxed, here and below: the writer's lock orders them.
+        let paved = self.paved.load(Ordering::Relaxed).max(position);
+        let end = self.header.end();
+        if paved == end || paved - position >= AHEAD {
+            return Ok(());
+        }
+        let to = end.min(paved.saturating_add(STEP));
+        zero(&self.file, &self.name, self.header.file_offset(paved), self.header.file_offset(to))?;
+        self.paved.store(to, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// What became of the segment files of an open log.
@@ -62,6 +93,8 @@ pub struct SegmentStats {
 pub(super) struct Settled {
     pub(super) start: u64,
     pub(super) name: String,
+    /// Whether this process wrote all of it, so that every block of the file has been written.
+    pub(super) whole: bool,
 }
 
 /// The files of an open log.
@@ -133,7 +166,7 @@ impl<F: DiskFile> Segments<F> {
         while self.live.front().is_some_and(|segment| segment.header.end() <= synced) {
             if let Some(segment) = self.live.pop_front() {
                 let (start, name) = (segment.header.start, segment.name.clone());
-                self.settled.push_back(Settled { start, name });
+                self.settled.push_back(Settled { start, name, whole: true });
             }
         }
     }
@@ -158,15 +191,17 @@ impl<F: DiskFile> Segments<F> {
         let live = self
             .live
             .iter()
-            .map(|segment| Settled { start: segment.header.start, name: segment.name.clone() });
+            .map(|segment| (segment.header.start, segment.name.clone()))
+            .map(|(start, name)| Settled { start, name, whole: false });
         self.settled.iter().cloned().chain(live).collect()
     }
 
     /// Takes the segments that nobody needs who needs the log from `address` on out of the list: spares are
     /// kept, the names returned are to be removed.
     ///
-    /// Kept are segments of the `longest` window, since no other is ever recycled, and altogether no more of them
-    /// than the log has taken since it was given up before: a database that writes little keeps nothing.
+    /// Kept are segments of the `longest` window, since no other is ever recycled, if this process wrote them, since the end
+    /// of another's last one was never written; and altogether no more of them than the log has taken since it was
+    /// given up before: a database that writes little keeps nothing.
     pub(super) fn obsolete(&mut self, address: u64, longest: u64) -> Vec<String> {
         let first = self.settled.front().map(|segment| segment.start);
         let since = self.given_up.or(first).unwrap_or(address);
@@ -183,7 +218,7 @@ impl<F: DiskFile> Segments<F> {
                 break;
             }
             if let Some(segment) = self.settled.pop_front() {
-                gone.push((segment.name, next - segment.start));
+                gone.push((segment.name, segment.whole && next - segment.start == longest));
             }
         }
         if let Some(oldest) = self.oldest() {
@@ -192,8 +227,8 @@ impl<F: DiskFile> Segments<F> {
         let most = SPARES.min((used / longest) as usize);
         let mut names: Vec<String> = self.spares.drain(most.min(self.spares.len())..).collect();
         // The newest are the most likely to be in the system's memory still.
-        for (name, window) in gone.into_iter().rev() {
-            if window == longest && self.spares.len() < most {
+        for (name, serves) in gone.into_iter().rev() {
+            if serves && self.spares.len() < most {
                 self.spares.push(name);
             } else {
                 names.push(name);
@@ -212,16 +247,17 @@ pub(super) enum Unmade {
     Doubt(Error),
 }
 
-/// Makes a segment, durable content and name, out of a spare file or a new one.
+/// Makes a segment, durable content and name, out of a spare file or a new one, which is paved if `pave`.
 pub(super) fn make<D: Disk>(
     disk: &D,
     header: SegmentHeader,
     spare: Option<String>,
+    pave: bool,
 ) -> Result<Segment<D::File>, Unmade> {
     if header.start.checked_add(header.window).is_none_or(|end| end > MAX_ADDRESS) {
         return Err(Unmade::Retry(Error::LogExhausted));
     }
-    let mut recycled = false;
+    let (mut recycled, mut paved) = (false, header.end());
     let file = match spare.map(|spare| recycle(disk, &header, &spare)) {
         Some(Ok(Some(file))) => {
             recycled = true;
@@ -230,8 +266,11 @@ pub(super) fn make<D: Disk>(
         // A spare that does not serve is no reason to fail while a new file may.
         Some(Ok(None) | Err(_)) | None => {
             remove_leftover(disk).map_err(Unmade::Retry)?;
-            match create(disk, &header) {
-                Ok(file) => file,
+            match create(disk, &header, pave) {
+                Ok((file, whole)) => {
+                    paved = if whole { header.end() } else { header.start };
+                    file
+                }
                 Err(error) => {
                     // Gives the space back; if that fails too, the next attempt begins with it.
                     let _ = remove_leftover(disk);
@@ -250,7 +289,7 @@ pub(super) fn make<D: Disk>(
         let _ = disk.remove(&name);
         Unmade::Doubt(failed("sync the directory of", &name)(error))
     })?;
-    Ok(Segment { header, name, file, recycled })
+    Ok(Segment { header, name, file, recycled, paved: AtomicU64::new(paved) })
 }
 
 /// Turns a spare file into the segment in the making, if it has the right length.
@@ -270,23 +309,29 @@ fn recycle<D: Disk>(
     Ok(Some(file))
 }
 
-/// Creates the segment in the making: allocated, zero-filled, durable but for its name.
-fn create<D: Disk>(disk: &D, header: &SegmentHeader) -> Result<D::File, Error> {
+/// Creates the segment in the making: allocated, durable but for its name; says whether it is paved.
+fn create<D: Disk>(disk: &D, header: &SegmentHeader, pave: bool) -> Result<(D::File, bool), Error> {
     let name = names::MAKING;
     let file = disk.create(name).map_err(failed("create", name))?;
-    file.allocate(0, header.file_len()).map_err(failed("allocate", name))?;
+    let reserved = file.allocate(0, header.file_len()).map_err(failed("allocate", name))?;
     file.write_bytes_at(&header.encode(), 0).map_err(failed("write", name))?;
-    // Allocated blocks that were never written cost a metadata update at their first write; zeros now spare
-    // every synced append that.
-    let zeros = vec![0; ZEROS.min(header.window as usize)];
-    let mut at = SEGMENT_HEADER_LEN as u64;
-    while at < header.file_len() {
-        let len = (header.file_len() - at).min(zeros.len() as u64) as usize;
-        file.write_bytes_at(&zeros[..len], at).map_err(failed("write", name))?;
-        at += len as u64;
+    let whole = pave || !reserved;
+    if whole {
+        zero(&file, name, SEGMENT_HEADER_LEN as u64, header.file_len())?;
     }
     file.sync_all().map_err(failed("sync", name))?;
-    Ok(file)
+    Ok((file, whole))
+}
+
+/// Writes zeros to the bytes `from..to` of a file.
+fn zero<F: DiskFile>(file: &F, name: &str, mut from: u64, to: u64) -> Result<(), Error> {
+    let zeros = vec![0; ZEROS.min((to - from) as usize)];
+    while from < to {
+        let len = (to - from).min(zeros.len() as u64) as usize;
+        file.write_bytes_at(&zeros[..len], from).map_err(failed("write", name))?;
+        from += len as u64;
+    }
+    Ok(())
 }
 
 /// Removes what an interrupted making left.
@@ -306,11 +351,13 @@ pub(super) fn failed(doing: &'static str, file: &str) -> impl FnOnce(io::Error) 
 
 #[cfg(test)]
 mod tests {
+    use holt_codec::DbId;
+
     use super::*;
-    use crate::disk::SimDisk;
+    use crate::disk::{Operation, SimDisk, Target};
 
     fn list(starts: &[u64]) -> Segments<<SimDisk as Disk>::File> {
-        let settled = |&start| Settled { start, name: names::segment(start) };
+        let settled = |&start| Settled { start, name: names::segment(start), whole: true };
         Segments::new(starts.iter().map(settled).collect())
     }
 
@@ -372,5 +419,57 @@ mod tests {
         let mut segments = list(&[4096, 8192, 12288, 20480]);
         assert_eq!(segments.obsolete(u64::MAX, 8192).len(), 2);
         assert_eq!(segments.spares, [names::segment(12288)]);
+    }
+
+    #[test]
+    fn paving_goes_step_by_step_ahead_of_the_records_and_leaves_them_alone() {
+        let disk = SimDisk::new(1);
+        let window = 2 * STEP + 8192;
+        let header = SegmentHeader {
+            db: DbId([1; 16]),
+            salt: 1,
+            start: 8192,
+            window,
+            predecessor_end: 8192,
+        };
+        let segment = make(&disk, header, None, false).unwrap();
+        let write = |address, byte| {
+            segment.file.write_bytes_at(&[byte; 100], header.file_offset(address)).unwrap();
+        };
+        let paved = || segment.paved.load(Ordering::Relaxed);
+        let writes = || disk.count(Target::Only(Operation::Write));
+        write(8192, 1);
+        segment.pave(8292).unwrap();
+        assert_eq!(paved(), 8292 + STEP);
+        let before = writes();
+        segment.pave(8292 + STEP - AHEAD).unwrap();
+        assert_eq!((paved(), writes()), (8292 + STEP, before), "there was enough");
+        // Records that passed what was paved.
+        let far = 8192 + STEP + 5000;
+        write(far, 2);
+        segment.pave(far + 100).unwrap();
+        assert_eq!(paved(), far + 100 + STEP);
+        segment.pave(header.end() - 50_000).unwrap();
+        assert_eq!(paved(), header.end());
+        let before = writes();
+        segment.pave(header.end()).unwrap();
+        assert_eq!(writes(), before, "all of it was paved");
+        let bytes = disk.contents(&segment.name).unwrap();
+        assert_eq!(bytes.len() as u64, header.file_len());
+        let records = bytes[SEGMENT_HEADER_LEN..].iter().filter(|&&byte| byte != 0);
+        assert_eq!(records.count(), 200);
+
+        // One that is paved while it is made.
+        let next = SegmentHeader { start: header.end(), ..header };
+        let segment = make(&disk, next, None, true).unwrap();
+        assert_eq!(segment.paved.load(Ordering::Relaxed), next.end());
+    }
+
+    #[test]
+    fn a_segment_that_an_earlier_process_left_is_not_kept() {
+        let mut segments = list(&[4096, 8192, 12288, 16384]);
+        segments.settled[1].whole = false;
+        assert_eq!(segments.obsolete(u64::MAX, 4096), [names::segment(8192)]);
+        assert_eq!(segments.spares, [names::segment(12288), names::segment(4096)]);
     }
 }

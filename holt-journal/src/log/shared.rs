@@ -39,6 +39,10 @@ pub(super) const NO_BARRIER: u64 = u64::MAX;
 /// A leader waits for the clients of the group before at most this part of what the last sync took.
 const LINGER: u32 = 8;
 
+/// Bytes of log between two syncs below which syncs are so frequent that blocks are worth writing before the records: see
+/// [`Segment::paved`].
+const OFTEN: u64 = 256 << 10;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Shared<D: Disk> {
@@ -213,18 +217,7 @@ impl<D: Disk> Shared<D> {
         self.written.store(writer.position(), Ordering::Release);
         drop(writer);
         self.bell.ring();
-        outcome.map_err(|error| self.fail(error))?;
-        self.look_ahead();
-        Ok(())
-    }
-
-    /// Asks for the next segment when more than half of the last one is used.
-    fn look_ahead(&self) {
-        let left = self.desk.limit().saturating_sub(self.written());
-        let window = lock(&self.segments).last().map_or(0, |last| last.header.window);
-        if left < window / 2 {
-            self.desk.ask_ahead();
-        }
+        outcome.map_err(|error| self.fail(error))
     }
 
     /// Writes out everything below `end`, waiting for those who are still filling it; stops at a change without
@@ -287,6 +280,10 @@ impl<D: Disk> Shared<D> {
     /// Syncs what is written.
     fn sync(&self) -> Result<u64, Error> {
         let (from, mark) = (self.group.synced(), self.written());
+        if mark - from < OFTEN {
+            let outcome = self.guarded(|| lock(&self.writer).pave(&self.segments));
+            outcome.map_err(|error| self.fail(error))?;
+        }
         let members = self.group.members();
         let begun = Instant::now();
         let segments = lock(&self.segments).between(from, mark);
@@ -317,9 +314,10 @@ impl<D: Disk> Shared<D> {
         Ok(())
     }
 
-    /// Grants addresses up to `end`, making segments for them if there are none.
+    /// Grants addresses up to `end`, making segments for them if there are none, and the next one before it is needed.
+    #[cold]
     pub(super) fn provide(&self, end: u64) -> Result<(), Error> {
-        self.desk.provide(end).map_err(|error| self.failure().unwrap_or(error))
+        self.desk.grant(end).map_err(|error| self.failure().unwrap_or(error))
     }
 
     /// What the maker does: one segment more.
@@ -327,9 +325,10 @@ impl<D: Disk> Shared<D> {
         let ready = self.check_owner().and_then(|()| self.settle()).map_err(Unmade::Retry);
         match ready.and_then(|()| self.make_marked()) {
             Ok(segment) => {
-                let limit = segment.header.end() - SEGMENT_RESERVE;
+                let (limit, window) =
+                    (segment.header.end() - SEGMENT_RESERVE, segment.header.window);
                 lock(&self.segments).push(Arc::new(segment));
-                self.desk.raise(limit);
+                self.desk.raise(limit, window / 2);
             }
             Err(Unmade::Retry(error)) => self.desk.report(error),
             Err(Unmade::Doubt(error)) => drop(self.fail(error)),
@@ -343,7 +342,10 @@ impl<D: Disk> Shared<D> {
             Some(segment) => segment,
             None => {
                 let (header, spare) = self.next_header();
-                make(&*self.disk, header, spare)?
+                // Relaxed: the tail and the mark are figures here.
+                let tail = self.ring.tail();
+                let often = tail > self.start && tail - self.group.synced() < OFTEN;
+                make(&*self.disk, header, spare, often)?
             }
         };
         match marker.note(&*self.disk, &segment.header) {

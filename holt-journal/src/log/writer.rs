@@ -71,12 +71,35 @@ impl<D: Disk> Writer<D> {
         }
     }
 
+    /// Writes zeros ahead of the records, unless there are enough: what is written there next will be synced soon.
+    pub(super) fn pave(&mut self, segments: &Mutex<Segments<D::File>>) -> Result<(), Error> {
+        match here(segments, &mut self.current, self.position) {
+            Some(segment) => segment.pave(self.position),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the record that says that the log was closed here. Everything before it is synced.
     pub(super) fn end(&mut self, segments: &Mutex<Segments<D::File>>) -> Result<(), Error> {
         let mut record = Vec::new();
         Record::CleanEnd.encode(self.seed, self.position, self.position, &mut record);
         write(segments, &mut self.current, &mut self.position, &record)
     }
+}
+
+/// The segment that holds the byte at the position; `current` if it is that one, and afterwards.
+fn here<'a, F: DiskFile>(
+    segments: &Mutex<Segments<F>>,
+    current: &'a mut Option<Arc<Segment<F>>>,
+    position: u64,
+) -> Option<&'a Arc<Segment<F>>> {
+    let holds = |segment: &Arc<Segment<F>>| {
+        (segment.header.start..segment.header.end()).contains(&position)
+    };
+    if !current.as_ref().is_some_and(holds) {
+        *current = lock(segments).at(position);
+    }
+    current.as_ref()
 }
 
 /// Writes bytes at the position and moves it behind them.
@@ -87,11 +110,7 @@ fn write<F: DiskFile>(
     mut bytes: &[u8],
 ) -> Result<(), Error> {
     while !bytes.is_empty() {
-        let here = current
-            .take()
-            .filter(|segment| (segment.header.start..segment.header.end()).contains(position));
-        let segment = here
-            .or_else(|| lock(segments).at(*position))
+        let segment = here(segments, current, *position)
             .expect("no address is granted before its segment is in the list");
         let room = segment.header.end() - *position;
         let (now, later) = bytes.split_at(room.min(bytes.len() as u64) as usize);
@@ -101,7 +120,6 @@ fn write<F: DiskFile>(
             .map_err(failed("write", &segment.name))?;
         *position += now.len() as u64;
         bytes = later;
-        *current = Some(segment);
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl<F: DiskFile> DataFile<F> {
 
     /// Reserves space.
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> Result<(), Error> {
-        self.file.allocate(offset, len).map_err(io("reserving space in", DATA_FILE))
+        self.file.allocate(offset, len).map_err(io("reserving space in", DATA_FILE)).map(|_| ())
     }
 
     /// Syncs all that was written.

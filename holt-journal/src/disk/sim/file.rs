@@ -52,7 +52,7 @@ impl DiskFile for SimFile {
         self.disk.state().set_len(self.id, &self.name, len)
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.writable()?;
         self.disk.state().allocate(self.id, &self.name, offset, len)
     }

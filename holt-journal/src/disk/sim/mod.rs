@@ -183,6 +183,25 @@ impl SimDisk {
         self.state().capacity = bytes;
     }
 
+    /// Sets whether files can reserve space, as they can at first; else [`allocate`](crate::disk::DiskFile::allocate) only
+    /// lengthens them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_journal::disk::{Disk, DiskFile, SimDisk};
+    ///
+    /// let disk = SimDisk::new(1);
+    /// disk.set_reserving(false);
+    /// let file = disk.create("f")?;
+    /// assert!(!file.allocate(0, 8192)?);
+    /// assert_eq!((file.len()?, disk.used()), (8192, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_reserving(&self, reserving: bool) {
+        self.state().reserving = reserving;
+    }
+
     /// The space in bytes that files take: those with a name, and open ones without.
     pub fn used(&self) -> u64 {
         self.state().used()

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) triggers: Vec<Trigger>,
     pub(super) counts: [u64; Operation::ALL.len()],
     pub(super) capacity: Option<u64>,
+    /// Files can reserve space.
+    pub(super) reserving: bool,
     /// The power is off: every call fails.
     pub(super) off: bool,
     random: Random,
@@ -90,6 +92,7 @@ impl State {
             triggers: Vec::new(),
             counts: [0; Operation::ALL.len()],
             capacity: None,
+            reserving: true,
             off: false,
             random: Random::new(seed),
             inodes: BTreeMap::new(),
@@ -111,6 +114,7 @@ impl State {
             durable_names: self.durable_names.clone(),
             pending_names: self.pending_names.clone(),
             capacity: self.capacity,
+            reserving: self.reserving,
             next_id: self.next_id,
             next_moment: self.next_moment,
             ..State::new(self.seed)
@@ -418,21 +422,28 @@ impl State {
         name: &str,
         offset: u64,
         len: u64,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let power_cut = self.begin_whole(Operation::Allocate, name)?;
+        let reserving = self.reserving;
         if len == 0 {
-            return Self::end(power_cut);
+            return Self::end(power_cut).map(|()| reserving);
         }
         let end = offset.checked_add(len).filter(|&end| end <= MAX_LEN);
         end.ok_or(Errno::FBIG)?;
-        if self.room() < self.inode(id).live.missing(offset, len) {
+        if reserving && self.room() < self.inode(id).live.missing(offset, len) {
             return Err(Errno::NOSPC.into());
         }
         let moment = self.moment();
         let inode = self.inode(id);
-        inode.live.reserve(offset, len);
-        inode.pending.push(Change { moment, kind: ChangeKind::Reserve { offset, len } });
-        Self::end(power_cut)
+        if reserving {
+            inode.live.reserve(offset, len);
+            inode.pending.push(Change { moment, kind: ChangeKind::Reserve { offset, len } });
+        } else if inode.live.len() < offset + len {
+            let kind = ChangeKind::SetLen(offset + len);
+            inode.live.set_len(offset + len);
+            inode.pending.push(Change { moment, kind });
+        }
+        Self::end(power_cut).map(|()| reserving)
     }
 
     /// Bytes of space that are still free.
