@@ -86,7 +86,7 @@ pub use error::Error;
 pub use map::Art;
 #[cfg(not(loom))]
 pub use pool::{
-    Cut, FrameId, FrameSource, Moving, Outlook, Pool, PoolOptions, PoolStats, Snapshot,
+    Cut, FrameId, FrameSource, Moving, Outlook, Pool, PoolOptions, PoolStats, Reserve, Snapshot,
     SourceError, Trial, gate::Closed, gate::Pass,
 };
 #[cfg(not(loom))]

@@ -314,20 +314,43 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes a tree out of the catalogue and what it holds into the trash. `sequence` is as for
-    /// [`insert`](Self::insert).
+    /// Takes a tree out of the catalogue and what it holds into the trash, or frees that at once if the trash
+    /// finds no room for it. `sequence` is as for [`insert`](Self::insert).
     pub(crate) fn drop_tree(
         &self,
         pool: &Arc<Pool>,
         closed: &Closed<'_>,
         named: &Named,
+        mut sequence: impl FnMut() -> Version,
+    ) -> Result<(), Error> {
+        match self.try_drop(pool, closed, named, &mut sequence, false) {
+            Err(Error::Tree(holt_art::Error::PoolFull { .. })) => {
+                // Takes as long as there are frames, but no frame.
+                let _reserve = pool.use_reserve();
+                self.try_drop(pool, closed, named, &mut sequence, true)
+            }
+            done => done,
+        }
+    }
+
+    fn try_drop(
+        &self,
+        pool: &Arc<Pool>,
+        closed: &Closed<'_>,
+        named: &Named,
         sequence: impl FnOnce() -> Version,
+        at_once: bool,
     ) -> Result<(), Error> {
         // Two changes, of which the second may find no room.
         let trial = pool.trial(closed, Outlook { mutations: 2, bytes: 0, revocable: true });
-        // The removal of the keys has no record of its own, so its version is nobody's.
-        let version = || Version::MAX;
-        named.tree.remove_prefix(trial.moving(), b"", &self.trash, version)?;
+        let root = named.tree.root();
+        if at_once {
+            pool.free_tree(closed, root)?;
+        } else {
+            // The removal of the keys has no record of its own, so its version is nobody's.
+            let version = || Version::MAX;
+            named.tree.remove_prefix(trial.moving(), b"", &self.trash, version)?;
+        }
         let key = named.id.to_be_bytes();
         let removed = self.tree.remove(closed.pass(), &key, Condition::Always, sequence)?;
         if !matches!(removed, Removed::Removed(_)) {
@@ -341,8 +364,8 @@ impl Catalog {
         names.by_name.remove(&*read(&named.name));
         names.by_id.remove(&named.id);
         drop(names);
-        // All that is left is the root.
-        Ok(pool.free_tree(closed, named.tree.root())?)
+        // Otherwise all that is left is the root.
+        if at_once { Ok(()) } else { Ok(pool.free_tree(closed, root)?) }
     }
 }
 

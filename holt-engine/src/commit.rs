@@ -103,25 +103,27 @@ impl<D: Disk> Core<D> {
         request: &Request<'_>,
         durability: Durability,
     ) -> Result<Commit, Error> {
-        let done = self.commit_if(request, durability, || Ok(true))?;
+        let done = self.commit_if(request, durability, |_| Ok(true))?;
         Ok(done.expect("there is no further condition"))
     }
 
     /// As [`commit`](Self::commit), if `valid` says so, which is asked when nobody else writes, and again
-    /// if all begins anew; else none.
+    /// if all begins anew; else none. If an attempt before has had a place in the log, it is told the address
+    /// behind that.
     pub(crate) fn commit_if(
         &self,
         request: &Request<'_>,
         durability: Durability,
-        mut valid: impl FnMut() -> Result<bool, Error>,
+        mut valid: impl FnMut(Option<u64>) -> Result<bool, Error>,
     ) -> Result<Option<Commit>, Error> {
         let mut patience = Patience::new();
+        let mut taken_back = None;
         if !self.pool.is_whole() {
             request.fetch()?;
         }
         loop {
             self.wait_for_copies();
-            match self.try_commit(request, durability, &mut valid) {
+            match self.try_commit(request, durability, &mut valid, &mut taken_back) {
                 Err(Refused::Now(error)) => self.provide(error, &mut patience)?,
                 Err(Refused::ForGood(error)) => return Err(error),
                 Ok(done) => return Ok(done),
@@ -133,7 +135,8 @@ impl<D: Disk> Core<D> {
         &self,
         request: &Request<'_>,
         durability: Durability,
-        valid: &mut impl FnMut() -> Result<bool, Error>,
+        valid: &mut impl FnMut(Option<u64>) -> Result<bool, Error>,
+        taken_back: &mut Option<u64>,
     ) -> Result<Option<Commit>, Refused> {
         let log = self.log()?;
         let ops = operations(request.record.as_ref())?;
@@ -143,7 +146,7 @@ impl<D: Disk> Core<D> {
         };
         let closed = self.pool.close_gate();
         request.trees.iter().try_for_each(|named| named.check())?;
-        if !valid()? {
+        if !valid(*taken_back)? {
             return Ok(None);
         }
         let steps = match request.check().and_then(|failed| match failed {
@@ -189,6 +192,7 @@ impl<D: Disk> Core<D> {
         let hopeless = trial.slots() >= self.pool.changeable_at_most() / 8 * 7;
         if trial.take_back() {
             reservation.skip();
+            *taken_back = Some(self.log_address());
         }
         // Else it is damage, and half of the record is applied: the reservation, which is dropped
         // unpublished, closes the log.

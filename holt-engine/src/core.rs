@@ -67,6 +67,8 @@ pub(crate) struct Files<D: Disk> {
     pub(crate) recovered: u64,
     /// Keeps other processes out until the database is closed.
     lock: Mutex<Option<D::Lock>>,
+    /// Whether it is read without a lock, and another process may be writing it.
+    beside: bool,
 }
 
 impl<D: Disk> Files<D> {
@@ -76,7 +78,25 @@ impl<D: Disk> Files<D> {
         recovered: u64,
         lock: D::Lock,
     ) -> Files<D> {
-        Files { store, disk, recovered, lock: Mutex::new(Some(lock)) }
+        Files { store, disk, recovered, lock: Mutex::new(Some(lock)), beside: false }
+    }
+
+    /// The files of a database that another process may be writing.
+    pub(crate) fn beside(store: Arc<Store<D>>, disk: Arc<D>, recovered: u64) -> Files<D> {
+        Files { store, disk, recovered, lock: Mutex::new(None), beside: true }
+    }
+
+    /// Syncs what another process may have handed to the operating system alone.
+    fn sync(&self) -> Result<(), Error> {
+        let failed = |source| Error::Io { doing: "sync the files", source };
+        for name in self.disk.list().map_err(failed)? {
+            match self.disk.open(&name, Access::Read).and_then(|file| file.sync_data()) {
+                // A segment that was given up between the two calls.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                synced => synced.map_err(failed)?,
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of all files.
@@ -271,9 +291,10 @@ impl<D: Disk> Core<D> {
     /// Waits until everything applied so far is on stable storage.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.check_open()?;
-        match &self.log {
-            Some(log) => log.wait(log.tail(), Durability::Sync),
-            None => Ok(()),
+        match (&self.log, &self.files) {
+            (Some(log), _) => log.wait(log.tail(), Durability::Sync),
+            (None, Some(files)) if files.beside => files.sync(),
+            _ => Ok(()),
         }
     }
 

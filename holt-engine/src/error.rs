@@ -120,6 +120,14 @@ pub enum Error {
         /// Who is in the way.
         holder: Holder,
     },
+    /// A database was to be backed up beside the process that writes it, and has changed faster than it could be
+    /// read. Make the backup in that process, by [`Db::backup`](crate::Db::backup), which is not in anybody's
+    /// way and cannot be overtaken; or try again when less is written.
+    #[error(
+        "the database changes faster than it can be read beside the process that writes it; \
+         make the backup in that process, by Db::backup, or try again when less is written"
+    )]
+    Overtaken,
     /// There is no database here and none was to be created.
     #[error("there is no database here")]
     Missing,

@@ -109,7 +109,10 @@ mod trees;
 mod verify;
 
 pub use archive::{Export, Exported, ImportOptions, Imported};
-pub use backup::{Backup, Restored, restore, restore_on};
+pub use backup::{
+    Backup, Restored, backup_beside, backup_beside_on, backup_changes_beside,
+    backup_changes_beside_on, restore, restore_on,
+};
 pub use batch::{Applied, Batch};
 pub use catalog::MAX_TREE_NAME;
 pub use change::{Change, Effect, Operation};

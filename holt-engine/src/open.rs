@@ -62,6 +62,21 @@ pub(crate) fn open<D: Disk>(disk: Arc<D>, options: &Options) -> Result<Db<D>, Er
     Ok(db)
 }
 
+/// Opens a database for reading, without a lock, that another process may be writing: as of its newest
+/// checkpoint and the log that was written before this. If a checkpoint is made meanwhile, log may be given up
+/// before it was read, and the log may seem to end there. Frames are read when they are wanted, and may
+/// be there no more when two further checkpoints have been made; that is an error then, and never another answer.
+///
+/// # Errors
+///
+/// Any error of opening, which may be about something that was just being changed.
+pub(crate) fn beside<D: Disk>(disk: &Arc<D>, options: &Options) -> Result<Db<D>, Error> {
+    let store = Arc::new(store(disk, options)?);
+    let (pool, catalog, recovered) = recover(disk, &store, options)?;
+    let files = Files::beside(store, Arc::clone(disk), recovered.end());
+    Ok(Db::new(Lease::new(Core::new((pool, catalog), Some(files), None, options))?))
+}
+
 /// See [`Options::in_memory`].
 pub(crate) fn in_memory(options: &Options) -> Result<Db, Error> {
     let pool = Pool::new(sizes(options))?;

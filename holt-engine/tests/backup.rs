@@ -210,6 +210,43 @@ fn what_cannot_be_added_to_or_restored_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_missing_archive_is_told_and_can_be_made_up_for() {
+    let backup = Arc::new(SimDisk::new(12));
+    let db = open(&SimDisk::new(11));
+    db.default_tree().put(b"0", b"").unwrap();
+    db.backup_on(&backup).unwrap();
+    for number in 1..4_u8 {
+        db.default_tree().put(&[number], b"").unwrap();
+        db.backup_changes_on(&backup).unwrap();
+    }
+    let whole = trees(&db);
+    let mut names = backup.list().unwrap();
+    names.sort();
+    let [_, middle, last, full] = &names[..] else { panic!("{names:?}") };
+    let without = |missing: &[&String]| {
+        let copy = backup.crash(1, CrashPattern::ALL[0]);
+        missing.iter().for_each(|name| copy.remove(name).unwrap());
+        copy
+    };
+    for (missing, next) in [(middle, last), (full, &names[0])] {
+        let copy = without(&[missing]);
+        let refused = restored(&copy);
+        let Err(Error::WrongArchive { what }) = refused else { panic!("{missing}: {refused:?}") };
+        assert!(what.starts_with(next.as_str()) && what.contains("missing"), "{what}");
+    }
+    // Without those at the end it is an older backup, and whole.
+    assert_eq!(restored(&without(&[last])).unwrap()["default"].len(), 3);
+    let copy = without(&[middle]);
+    let added = db.backup_changes_on(&Arc::new(copy.clone())).unwrap();
+    assert_eq!(added.records, 2);
+    assert_eq!(restored(&copy).unwrap(), whole);
+    let copy = without(&[full]);
+    assert!(matches!(db.backup_changes_on(&Arc::new(copy.clone())), Err(Error::NoBackup)));
+    db.backup_on(&Arc::new(copy.clone())).unwrap();
+    assert_eq!(restored(&copy).unwrap(), whole);
+}
+
+#[test]
 fn a_directory_is_restored_as_a_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use binary::{failure, holt, success};
-use holt_engine::{Db, Options};
+use holt_engine::{Db, Durability, Options};
 
 /// A database of two trees at `path`.
 fn fill(path: &Path) {
@@ -45,6 +45,30 @@ fn a_backup_is_made_added_to_and_restored() {
     assert!(text.contains("there is a database here already"), "{text}");
     let text = failure(&["backup", backup], &at("again"), 1);
     assert!(text.contains("not the right archive"), "{text}");
+}
+
+#[test]
+fn a_database_that_another_process_writes_is_backed_up_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let backup = at("backup");
+    let backup = backup.to_str().unwrap();
+    // This process is the other one.
+    let db = Options::new().keep_log_bytes(1 << 20).open(at("db")).unwrap();
+    let tree = db.default_tree();
+    tree.put_with(b"a", b"1", Durability::Os).unwrap();
+    assert!(success(&["backup", backup], &at("db")).contains(": 1 records, "));
+    tree.put_with(b"b", b"2", Durability::Os).unwrap();
+    db.checkpoint().unwrap();
+    tree.put_with(b"c", b"3", Durability::Os).unwrap();
+    let added = success(&["backup", "--changes", "--json", backup], &at("db"));
+    assert_eq!(added.parse::<serde_json::Value>().unwrap()["records"], 2);
+    // Other commands say who is in the way.
+    let text = failure(&["ls"], &at("db"), 1);
+    assert!(text.contains("the database is in use"), "{text}");
+    success(&["restore", backup], &at("again"));
+    assert_eq!(value(&at("again"), "default", "c"), Some(b"3".to_vec()));
+    tree.put(b"d", b"4").unwrap();
 }
 
 #[test]

@@ -194,8 +194,12 @@ fn every_call_works_where_nothing_refuses_it() {
 fn no_method_that_says_how_durable_it_is_is_missing_above() {
     let mut missing = BTreeSet::new();
     let mut seen = 0;
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
-        let path = file.unwrap().path();
+    let mut pending = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
         if path.extension().is_none_or(|end| end != "rs") {
             continue;
         }

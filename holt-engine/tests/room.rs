@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use common::{Model, contents};
-use holt_engine::{Db, Error, Options};
+use holt_engine::{Db, Durability, Error, Options};
 
 /// Bytes of a frame.
 const FRAME: u64 = 64 << 10;
@@ -103,4 +106,77 @@ fn a_database_that_is_full_of_records_says_so_and_can_be_emptied() {
         assert!(tree.delete_prefix(b"").unwrap());
         check(&db, &Model::new());
     }
+}
+
+#[test]
+fn a_tree_can_be_dropped_out_of_a_full_database_and_its_room_is_there_again() {
+    for frames in [64, 256] {
+        let db = open(frames);
+        let (kept, large) = (db.default_tree(), db.create_tree("large").unwrap());
+        let mut number = 0;
+        loop {
+            let tree = if number % 4 == 0 { &kept } else { &large };
+            match tree.put(&key("k", number), &[1; 2000]) {
+                Ok(_) => number += 1,
+                Err(error) => {
+                    let full = matches!(error, Error::Tree(holt_art::Error::PoolFull { .. }));
+                    assert!(full, "{error}");
+                    break;
+                }
+            }
+        }
+        let mut model = contents(&kept).unwrap();
+        let lost = contents(&large).unwrap().len();
+        assert!(lost as u64 > frames * 5, "{lost} records");
+        // Not a frame is free, and the images of those that change are kept for a snapshot.
+        let before = db.snapshot().unwrap();
+        db.drop_tree("large").unwrap();
+        assert!(matches!(large.get(b"k"), Err(Error::TreeDropped)));
+        assert_eq!(before.tree("large").unwrap().len().unwrap(), lost as u64);
+        assert!(contents(&kept).unwrap() == model, "the other tree is as it was");
+        drop(before);
+        assert_eq!(db.tree_names().unwrap(), ["default"]);
+        for again in 0..number / 2 {
+            kept.put(&key("again", again), &[2; 2000]).unwrap();
+            model.insert(key("again", again), vec![2; 2000]);
+        }
+        check(&db, &model);
+    }
+}
+
+/// One writer makes the log longer all the time; others may only wait for room, not for that.
+#[test]
+fn a_transaction_that_has_to_make_room_is_not_taken_for_one_that_was_in_the_way() {
+    let db = open(64);
+    let tree = db.default_tree();
+    let beside = db.create_tree("beside").unwrap();
+    for number in 0..10 {
+        tree.put(&key("list", number), b"").unwrap();
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut number = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                beside.put(b"count", &number.to_be_bytes()).unwrap();
+                number += 1;
+            }
+        });
+        for round in 0..60 {
+            let count = fill(&db, "old", 40);
+            tree.delete_prefix(b"old/").unwrap();
+            let outcome = db.transact_with(Durability::Buffered, 1, |tx| {
+                let listed = tx.prefix(&tree, "list/").into_iter().count() as u32;
+                (0..count).try_for_each(|n| tx.put(&tree, &key("new", n), &[listed as u8; 400]))
+            });
+            if outcome.is_err() {
+                done.store(true, Ordering::Relaxed);
+            }
+            outcome.unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(tree.get(&key("new", 7)).unwrap().unwrap(), [10; 400]);
+            tree.delete_prefix(b"new/").unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+    });
 }

@@ -9,7 +9,7 @@ use std::thread;
 
 use common::{Model, Random, contents, listing, names, seed};
 use holt_engine::disk::SimDisk;
-use holt_engine::{Db, Durability, Options};
+use holt_engine::{Db, Durability, Moved, Options, Version};
 
 fn number(value: Option<Vec<u8>>) -> u64 {
     value.map_or(0, |value| u64::from_le_bytes(value.try_into().unwrap()))
@@ -93,13 +93,37 @@ fn two_that_count_a_directory_and_add_to_it_do_not_count_the_same() {
     assert_eq!(counts, (0..THREADS * 60).collect::<Vec<_>>());
 }
 
+/// A prefix that was to be renamed.
+struct Rename {
+    from: Vec<u8>,
+    to: Vec<u8>,
+    replace: bool,
+    became: Moved,
+    /// Of how many keys the new one was said to be then.
+    count: u64,
+}
+
 /// What a committed transaction found.
 struct Found {
     keys: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     prefix: Vec<u8>,
     list: Vec<(Vec<u8>, Vec<u8>)>,
     level: Vec<Vec<u8>>,
+    moved: Option<Rename>,
+    /// A prefix that it removed.
+    removed: Option<Vec<u8>>,
     wrote: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// How many keys began with a prefix at the end.
+    count: (Vec<u8>, u64),
+}
+
+impl Found {
+    /// What somebody has written who has read nothing.
+    fn plain(key: Vec<u8>, value: Option<Vec<u8>>) -> Found {
+        let (keys, list, level) = (Vec::new(), Vec::new(), Vec::new());
+        let (prefix, wrote, count) = (Vec::new(), vec![(key, value)], (b"none".to_vec(), 0));
+        Found { keys, prefix, list, level, moved: None, removed: None, wrote, count }
+    }
 }
 
 /// Random transactions beside plain writes and moves. Run again one after the other, in the order of
@@ -138,6 +162,26 @@ fn committed_transactions_are_as_if_they_had_run_one_after_the_other() {
                     }
                     level = names(tx.scan(&data).delimiter("/"))?;
                 }
+                let directory = |random: &mut Random| format!("{}/", random.below(3)).into_bytes();
+                let (mut moved, mut removed) = (None, None);
+                match random.below(8) {
+                    0 | 1 => {
+                        let (from, to) = (directory(&mut random), directory(&mut random));
+                        let replace = random.below(2) == 0;
+                        let became = match replace {
+                            true => tx.rename_prefix_replacing(&data, &from, &to)?,
+                            false => tx.rename_prefix(&data, &from, &to)?,
+                        };
+                        let count = tx.count(&data, &to)?;
+                        moved = Some(Rename { from, to, replace, became, count });
+                    }
+                    2 => {
+                        let prefix = directory(&mut random);
+                        tx.delete_prefix(&data, &prefix)?;
+                        removed = Some(prefix);
+                    }
+                    _ => {}
+                }
                 let mut wrote = Vec::new();
                 for _ in 0..1 + random.below(2) {
                     let key = key(&mut random);
@@ -148,8 +192,10 @@ fn committed_transactions_are_as_if_they_had_run_one_after_the_other() {
                     }
                     wrote.push((key, value));
                 }
+                let counted = directory(&mut random);
+                let count = (counted.clone(), tx.count(&data, &counted)?);
                 tx.put(&done, &id, b"")?;
-                Ok(Found { keys, prefix, list, level, wrote })
+                Ok(Found { keys, prefix, list, level, moved, removed, wrote, count })
             });
             let version = done.version(&id).unwrap().unwrap();
             all.lock().unwrap().insert(version, found.unwrap());
@@ -157,25 +203,48 @@ fn committed_transactions_are_as_if_they_had_run_one_after_the_other() {
                 // One who writes without a transaction.
                 let key = key(&mut random);
                 let version = data.put(&key, &id).unwrap();
-                let (keys, prefix) = (Vec::new(), Vec::new());
-                let wrote = vec![(key, Some(id))];
-                let plain = Found { keys, prefix, list: Vec::new(), level: Vec::new(), wrote };
-                all.lock().unwrap().insert(version, plain);
+                all.lock().unwrap().insert(version, Found::plain(key, Some(id)));
             }
         }
     });
     let mut model = Model::new();
     let all = all.into_inner().unwrap();
     assert!(all.len() as u64 > THREADS * ROUNDS);
-    for (version, Found { keys, prefix, list, level, wrote }) in all {
+    let below = |model: &Model, prefix: &[u8]| -> u64 {
+        model.keys().filter(|key| key.starts_with(prefix)).count() as u64
+    };
+    for (version, found) in all {
+        let Found { keys, prefix, list, level, moved, removed, wrote, count } = found;
         for (key, value) in keys {
             assert_eq!(value.as_ref(), model.get(&key), "{version:?}");
         }
         if !level.is_empty() || !list.is_empty() {
-            let below = model.iter().filter(|(key, _)| key.starts_with(&prefix));
-            let below: Vec<_> = below.map(|(key, value)| (key.clone(), value.clone())).collect();
-            assert_eq!(list, below, "{version:?}");
+            let within = model.iter().filter(|(key, _)| key.starts_with(&prefix));
+            let within: Vec<_> = within.map(|(key, value)| (key.clone(), value.clone())).collect();
+            assert_eq!(list, within, "{version:?}");
             assert_eq!(level, listing(&model, b"", Some(b"/"), None), "{version:?}");
+        }
+        if let Some(Rename { from, to, replace, became, count }) = moved {
+            let expected = match (below(&model, &from), below(&model, &to)) {
+                (0, _) => Moved::Missing,
+                _ if from == to => Moved::Unchanged,
+                (_, 1..) if !replace => Moved::Occupied,
+                _ => {
+                    model.retain(|key, _| !key.starts_with(&to));
+                    let all = std::mem::take(&mut model).into_iter();
+                    let renamed =
+                        |(key, value): (Vec<u8>, Vec<u8>)| match key.strip_prefix(&from[..]) {
+                            Some(rest) => ([&to, rest].concat(), value),
+                            None => (key, value),
+                        };
+                    model = all.map(renamed).collect();
+                    Moved::Done(Version::MAX)
+                }
+            };
+            assert_eq!((became, count), (expected, below(&model, &to)), "{version:?}");
+        }
+        if let Some(prefix) = removed {
+            model.retain(|key, _| !key.starts_with(&prefix));
         }
         for (key, value) in wrote {
             match value {
@@ -183,6 +252,7 @@ fn committed_transactions_are_as_if_they_had_run_one_after_the_other() {
                 None => drop(model.remove(&key)),
             }
         }
+        assert_eq!(count.1, below(&model, &count.0), "{version:?}");
     }
     assert!(contents(&data).unwrap() == model);
     assert_eq!(db.stats().unwrap().snapshots.open, 0);

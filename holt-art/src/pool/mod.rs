@@ -38,6 +38,7 @@ mod trial;
 pub use cut::Cut;
 pub use snapshot::Snapshot;
 pub use source::{FrameSource, SourceError};
+pub use spare::Reserve;
 pub use stats::PoolStats;
 pub use trial::{Outlook, Trial};
 

@@ -68,8 +68,21 @@ impl Pool {
     }
 
     /// Lets the caller, and whoever else writes meanwhile, take the slots that are reserved for
-    /// giving frames back.
-    pub(crate) fn use_reserve(&self) -> Reserve<'_> {
+    /// giving frames back, until what this returns is dropped. For whoever is about to do so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let map = holt_art::Art::new()?;
+    /// let pool = map.tree().pool();
+    /// let closed = pool.close_gate();
+    /// let reserve = pool.use_reserve();
+    /// let scratch = pool.create_tree(closed.pass())?;
+    /// pool.free_tree(&closed, scratch.root())?;
+    /// drop(reserve);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn use_reserve(&self) -> Reserve<'_> {
         lock(&self.books).privilege(true);
         Reserve { pool: self }
     }
@@ -104,7 +117,8 @@ impl Pool {
 
 /// See [`Pool::use_reserve`].
 #[derive(Debug)]
-pub(crate) struct Reserve<'p> {
+#[must_use = "the reserve is closed again when this is dropped"]
+pub struct Reserve<'p> {
     pool: &'p Pool,
 }
 

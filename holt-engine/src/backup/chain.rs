@@ -8,7 +8,7 @@
 //!
 //! Versions are 16 hexadecimal digits. A file gets its name when its content is durable, so every other name
 //! than the last stands for a whole archive. The backup is the newest of everything, and the changes that
-//! follow it without a gap.
+//! follow it without a gap. Changes that go further, but follow nothing that is there, say that a link was lost.
 
 use holt_codec::{ARCHIVE_HEADER_LEN, ArchiveError, ArchiveHeader, DbId};
 use holt_journal::disk::{Access, Disk, DiskFile};
@@ -26,6 +26,15 @@ pub(super) struct Part {
     pub(super) header: ArchiveHeader,
 }
 
+/// The archives of a directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    /// Those that make up the backup, in the order in which they are to be applied.
+    pub(super) parts: Vec<Part>,
+    /// One that goes further, but does not follow them.
+    loose: Option<Part>,
+}
+
 /// The name of an archive with this header.
 pub(super) fn name(header: &ArchiveHeader) -> String {
     match header.after {
@@ -34,14 +43,13 @@ pub(super) fn name(header: &ArchiveHeader) -> String {
     }
 }
 
-/// Reads the headers of the archives in a directory that make up its backup, in the order in which they are to be
-/// applied; nothing if there is none.
+/// Reads the headers of the archives in a directory.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; [`Error::Archive`] for a file with a name of an archive that is none; [`Error::WrongArchive`] for one under
 /// the name of another, or of another database than the others.
-pub(super) fn chain<D: Disk>(disk: &D) -> Result<Vec<Part>, Error> {
+pub(super) fn chain<D: Disk>(disk: &D) -> Result<Chain, Error> {
     let mut parts = Vec::new();
     let mut db: Option<DbId> = None;
     for listed in disk.list().map_err(failed("list", "the backup"))? {
@@ -60,7 +68,12 @@ pub(super) fn chain<D: Disk>(disk: &D) -> Result<Vec<Part>, Error> {
         parts.push(Part { name: listed, header });
     }
     let full = parts.iter().filter(|part| !part.header.is_of_changes());
-    let Some(mut last) = full.max_by_key(|part| part.header.up_to) else { return Ok(Vec::new()) };
+    let Some(mut last) = full.max_by_key(|part| part.header.up_to) else {
+        return match parts.first() {
+            None => Ok(Chain::default()),
+            Some(part) => Ok(Chain { parts: Vec::new(), loose: Some(part.clone()) }),
+        };
+    };
     let mut chain = vec![last.clone()];
     // Each step ends at a higher version, so this comes to an end.
     let follows = |last: &Part, part: &&Part| {
@@ -72,7 +85,30 @@ pub(super) fn chain<D: Disk>(disk: &D) -> Result<Vec<Part>, Error> {
         chain.push(next.clone());
         last = next;
     }
-    Ok(chain)
+    let end = last.header.up_to;
+    let loose = parts.iter().filter(|part| part.header.up_to > end);
+    let loose = loose.min_by_key(|part| part.header.up_to).cloned();
+    Ok(Chain { parts: chain, loose })
+}
+
+impl Chain {
+    /// The archives, which are all that there should be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongArchive`] if one is missing.
+    pub(super) fn whole(self) -> Result<Vec<Part>, Error> {
+        let Some(Part { name, header }) = self.loose else { return Ok(self.parts) };
+        let end = self.parts.last().map_or_else(
+            || "there is no archive of everything".to_owned(),
+            |last| format!("the archives before it end with {}", last.name),
+        );
+        let what = format!(
+            "{name} goes on from version {:016x}, but {end}: one is missing; put it back, or remove {name}",
+            header.after
+        );
+        Err(Error::WrongArchive { what })
+    }
 }
 
 fn header<D: Disk>(disk: &D, name: &str) -> Result<ArchiveHeader, Error> {

@@ -1,7 +1,7 @@
 //! Making a backup, while the database is being written.
 //!
-//! 1. What is backed up is made durable in the database first, so that the backup is never ahead of it.
-//! 2. The archive is written and synced under a name that does not count.
+//! 1. The archive is written and synced under a name that does not count.
+//! 2. What is in it is made durable in the database, so that the backup is never ahead of it.
 //! 3. It gets its name, and the directory is synced.
 //!
 //! Killed or without power before the last step, the backup is what it was; afterwards it is the new one. The name may be there
@@ -109,11 +109,11 @@ impl<D: Disk> Db<D> {
     /// See [`Backup`].
     pub fn backup_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
         let snapshot = self.snapshot()?;
-        self.check_chain(&chain::chain(&**to)?)?;
-        self.sync()?;
+        self.check_chain(&chain::chain(&**to)?.parts)?;
         let mut out = create(&**to)?;
         let exported = snapshot.export().write_to(&mut out)?;
         drop(snapshot);
+        self.sync()?;
         let db = self.core().db_id();
         let header = ArchiveHeader { db, after: 0, up_to: exported.version.get() };
         give_name(&**to, &out, &header)?;
@@ -146,7 +146,8 @@ impl<D: Disk> Db<D> {
     ///
     /// See [`Backup`].
     pub fn backup_changes_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
-        let chain = chain::chain(&**to)?;
+        // If a link is missing, this makes up for it, if the log goes back so far.
+        let chain = chain::chain(&**to)?.parts;
         self.check_chain(&chain)?;
         let after = chain.last().and_then(|part| Version::new(part.header.up_to));
         let after = after.ok_or(Error::NoBackup)?;
@@ -192,7 +193,8 @@ impl<D: Disk> Db<D> {
     }
 }
 
-fn directory(path: &Path) -> Result<Arc<RealDisk>, Error> {
+/// The directory of a backup, which is made if there is none.
+pub(super) fn directory(path: &Path) -> Result<Arc<RealDisk>, Error> {
     let doing = "create or open the directory of the backup";
     Ok(Arc::new(RealDisk::create(path).map_err(|source| Error::Io { doing, source })?))
 }

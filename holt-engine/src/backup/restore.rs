@@ -47,7 +47,8 @@ pub struct Restored {
 /// # Errors
 ///
 /// [`Error::NoBackup`] if `from` holds none, [`Error::Exists`] if something is in `to`,
-/// [`Error::Archive`] and [`Error::WrongArchive`] for a backup that is damaged, [`Error::Locked`]
+/// [`Error::Archive`] and [`Error::WrongArchive`] for a backup that is damaged or of which an archive in
+/// the middle is missing, [`Error::Locked`]
 /// while somebody else restores to the same place, and every error of opening and writing a
 /// database. Nothing is in `to` then.
 ///
@@ -58,7 +59,7 @@ pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Restored,
     let (from, to) = (from.as_ref(), to.as_ref());
     let failed = |doing| move |source| Error::Io { doing, source };
     let backup = RealDisk::open(from).map_err(failed("open the directory of the backup"))?;
-    let parts = chain(&backup)?;
+    let parts = chain(&backup)?.whole()?;
     match fs::read_dir(to).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}
         Ok(false) => return Err(Error::Exists),
@@ -95,7 +96,7 @@ pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Restored,
 ///
 /// See [`Backup`](crate::Backup).
 pub fn restore_on<B: Disk, D: Disk>(from: &Arc<B>, to: Arc<D>) -> Result<Restored, Error> {
-    load(&**from, &chain(&**from)?, to)
+    load(&**from, &chain(&**from)?.whole()?, to)
 }
 
 /// The directory above, and the one beside in which a database is made.

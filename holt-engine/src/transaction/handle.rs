@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holt_journal::disk::{Disk, RealDisk};
 
-use super::shared::Shared;
+use super::shared::{End, Shared};
 use crate::core::{Lease, check_key, check_value};
 use crate::error::Error;
 use crate::options::Durability;
@@ -49,7 +49,7 @@ use crate::tree::Tree;
 /// # }
 /// ```
 pub struct Transaction<D: Disk = RealDisk> {
-    shared: Arc<Shared<D>>,
+    pub(super) shared: Arc<Shared<D>>,
 }
 
 impl<D: Disk> Transaction<D> {
@@ -65,15 +65,8 @@ impl<D: Disk> Transaction<D> {
     /// is read, whereupon the transaction is tried again whatever the closure returns.
     pub fn get(&self, tree: &Tree<D>, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         check_key(key)?;
-        let (mut state, index) = self.shared.touch(tree)?;
-        let id = tree.named().id;
-        if let Some(own) = state.writes.get(&id).and_then(|writes| writes.get(key)) {
-            return Ok(own.clone());
-        }
-        let past = self.shared.past(&mut state, index)?;
-        let (value, version) = past.get_with_version(key)?.unzip();
-        state.notes.key(id, key, version);
-        Ok(value)
+        let own = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        self.shared.read(tree, key, own, |past, key| Ok(past.get_with_version(key)?.unzip()))
     }
 
     /// Whether `key` has a value.
@@ -83,15 +76,11 @@ impl<D: Disk> Transaction<D> {
     /// As [`get`](Self::get).
     pub fn contains(&self, tree: &Tree<D>, key: &[u8]) -> Result<bool, Error> {
         check_key(key)?;
-        let (mut state, index) = self.shared.touch(tree)?;
-        let id = tree.named().id;
-        if let Some(own) = state.writes.get(&id).and_then(|writes| writes.get(key)) {
-            return Ok(own.is_some());
-        }
-        let past = self.shared.past(&mut state, index)?;
-        let version = past.version(key)?;
-        state.notes.key(id, key, version);
-        Ok(version.is_some())
+        let own = |value: Option<&[u8]>| value.is_some();
+        self.shared.read(tree, key, own, |past, key| {
+            let version = past.version(key)?;
+            Ok((version.is_some(), version))
+        })
     }
 
     /// Gives `key` the value `value`, in place of the one that it may have.
@@ -177,6 +166,10 @@ impl<D: Disk> fmt::Debug for Transaction<D> {
     }
 }
 
+/// How often others may write while room is made for a commit. From then on a commit persists: it keeps what
+/// it has read until it is over, and so can always tell what has changed.
+const OVERTAKEN: u32 = 8;
+
 /// See [`Db::transact_with`](crate::Db::transact_with).
 pub(crate) fn transact<D: Disk, R>(
     lease: &Arc<Lease<D>>,
@@ -185,19 +178,27 @@ pub(crate) fn transact<D: Disk, R>(
     mut run: impl FnMut(&Transaction<D>) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let attempts = attempts.max(1);
-    for attempt in 0..attempts {
+    let (mut attempt, mut overtaken) = (0, 0);
+    while attempt < attempts {
         lease.core().check_open()?;
         let transaction = Transaction { shared: Shared::new(lease) };
         let outcome = run(&transaction);
         let (stale, ended) = transaction.shared.end();
         if !stale {
             let value = outcome?;
-            if transaction.shared.commit(ended, durability)? {
-                return Ok(value);
+            match transaction.shared.commit(ended, durability, overtaken >= OVERTAKEN)? {
+                End::Done => return Ok(value),
+                // Nobody was in its way that is known of, so that does not count.
+                End::Overtaken => {
+                    overtaken += 1;
+                    continue;
+                }
+                End::Changed => {}
             }
         }
-        if attempt + 1 < attempts {
-            pause(attempt);
+        attempt += 1;
+        if attempt < attempts {
+            pause(attempt - 1);
         }
     }
     Err(Error::Conflict { attempts })

@@ -15,8 +15,12 @@
 
 mod handle;
 mod merge;
+mod mounts;
+mod moved;
 mod notes;
+mod prefixes;
 mod shared;
+mod view;
 
 pub use handle::Transaction;
 pub(crate) use handle::transact;

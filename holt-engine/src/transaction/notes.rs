@@ -16,6 +16,10 @@ pub(super) struct Notes {
     /// The version found of each key that was asked for, by tree.
     keys: HashMap<u64, HashMap<Vec<u8>, Option<Version>>>,
     lists: Vec<Listed>,
+    /// The number found of keys that begin with a prefix, by tree.
+    counts: HashMap<u64, HashMap<Vec<u8>, u64>>,
+    /// Whether no key was found to begin with a prefix, by tree.
+    empty: HashMap<u64, HashMap<Vec<u8>, bool>>,
 }
 
 /// A list, as far as it was read.
@@ -45,6 +49,16 @@ impl Notes {
         self.keys.entry(tree).or_default().insert(key.to_vec(), found);
     }
 
+    /// So many keys were found to begin with this prefix.
+    pub(super) fn count(&mut self, tree: u64, prefix: &[u8], found: u64) {
+        self.counts.entry(tree).or_default().insert(prefix.to_vec(), found);
+    }
+
+    /// No key was found to begin with this prefix, or some were.
+    pub(super) fn empty(&mut self, tree: u64, prefix: &[u8], found: bool) {
+        self.empty.entry(tree).or_default().insert(prefix.to_vec(), found);
+    }
+
     /// A list begins.
     pub(super) fn list(&mut self, tree: u64, scan: Scan) -> ListNote {
         self.lists.push(Listed { tree, scan, read: 0, ended: false });
@@ -61,7 +75,7 @@ impl Notes {
         }
     }
 
-    /// Whether comparing takes the past: versions of keys are compared without.
+    /// Whether comparing takes the past: versions of keys and counts are compared without.
     pub(super) fn need_past(&self) -> bool {
         !self.lists.is_empty()
     }
@@ -76,6 +90,22 @@ impl Notes {
             let live = &tree(id).named.tree;
             for (key, version) in keys {
                 if live.version(key)? != *version {
+                    return Ok(false);
+                }
+            }
+        }
+        for (&id, counts) in &self.counts {
+            let live = &tree(id).named.tree;
+            for (prefix, count) in counts {
+                if live.count(prefix)? != *count {
+                    return Ok(false);
+                }
+            }
+        }
+        for (&id, prefixes) in &self.empty {
+            let live = &tree(id).named.tree;
+            for (prefix, empty) in prefixes {
+                if live.is_prefix_empty(prefix)? != *empty {
                     return Ok(false);
                 }
             }

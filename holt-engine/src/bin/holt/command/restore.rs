@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::json;
+use crate::progress::Progress;
 
 /// Make a database of the backup in DIRECTORY
 ///
@@ -26,8 +27,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
-    let restored = restore(&arguments.directory, &arguments.path)
-        .map_err(|error| Failure::Database { database: arguments.path.clone(), error })?;
+    let progress = Progress::waiting("restoring");
+    let restored = restore(&arguments.directory, &arguments.path);
+    drop(progress);
+    let restored =
+        restored.map_err(|error| Failure::Database { database: arguments.path.clone(), error })?;
     let (version, archives, records) =
         (restored.version.get(), restored.archives, restored.records);
     if arguments.json {
