@@ -365,6 +365,115 @@ fn a_cut_keeps_what_is_freed_under_its_eyes() {
     }
 }
 
+/// The images of a cut are those of its moment, whatever happens to the frames before they are read: edits in place,
+/// splits and merges, frames that come free, snapshots that want the frames of a later moment.
+#[test]
+fn an_image_is_the_same_before_and_after_every_kind_of_change() {
+    let seed = seed(9_000);
+    for round in 0..rounds() {
+        let mut random = Random::new(seed + round);
+        let world = World::new(PoolOptions::with_bytes(256 << 20, 256 << 20), 1);
+        for n in 0..4_000 {
+            world.put(0, n, 1).unwrap();
+        }
+        for step in 0..24 {
+            let (cut, _) = world.cut();
+            let mut images = Store::new();
+            for object in cut.dirty() {
+                let mut image = Vec::new();
+                cut.image(object, &mut image).unwrap();
+                images.insert(object, image);
+            }
+            let mut snapshots = Vec::new();
+            for part in 0..8 {
+                for _ in 0..random.below(400) {
+                    let n = random.below(5_000) as u32;
+                    let puts = if step % 3 == 0 { 1 } else { 8 };
+                    if random.below(10) < puts {
+                        world.put(0, n, step << 32 | part).unwrap();
+                    } else {
+                        world.remove(0, n).unwrap();
+                    }
+                }
+                match random.below(6) {
+                    0 => snapshots.push(world.pool().snapshot(&world.pool().close_gate())),
+                    1 => snapshots.clear(),
+                    _ => {}
+                }
+                images.retain(|&object, _| {
+                    let read = random.below(8) == 0;
+                    if read {
+                        cut.done(object);
+                    }
+                    !read
+                });
+                let mut image = Vec::new();
+                for (&object, expected) in &images {
+                    cut.image(object, &mut image).unwrap();
+                    assert!(image == *expected, "object {object} has changed, seed {seed}");
+                }
+            }
+            if random.below(3) == 0 {
+                drop(cut);
+            } else {
+                cut.commit();
+            }
+            drop(snapshots);
+            check_tree(&world.tree, &world.model());
+        }
+    }
+}
+
+/// As above, with a writer at it all the time: who only overwrites moves no frame.
+#[test]
+fn an_image_is_the_same_while_a_writer_edits_the_frame() {
+    let seed = seed(10_000);
+    for round in 0..rounds() {
+        let world = World::new(PoolOptions::with_bytes(256 << 20, 256 << 20), 1);
+        for n in 0..300 {
+            world.put(0, n, 1).unwrap();
+        }
+        for _ in 0..20 {
+            let (cut, model) = world.cut();
+            let mut store = Store::new();
+            let (running, stop) = (AtomicU32::new(0), AtomicU32::new(0));
+            thread::scope(|scope| {
+                // Also when this thread panics, or the writer would go on for ever.
+                struct Stops<'a>(&'a AtomicU32);
+                impl Drop for Stops<'_> {
+                    fn drop(&mut self) {
+                        self.0.store(1, Ordering::Relaxed);
+                    }
+                }
+                let _stops = Stops(&stop);
+                scope.spawn(|| {
+                    let mut random = Random::new(seed + round);
+                    while stop.load(Ordering::Relaxed) == 0 {
+                        let n = random.below(300) as u32;
+                        world.put(0, n, random.next() >> 16).unwrap();
+                        running.store(1, Ordering::Relaxed);
+                    }
+                });
+                while running.load(Ordering::Relaxed) == 0 {
+                    std::hint::spin_loop();
+                }
+                fold(&mut store, &cut);
+                let mut image = Vec::new();
+                for _ in 0..50 {
+                    for (&object, expected) in &store {
+                        cut.image(object, &mut image).unwrap();
+                        assert!(image == *expected, "object {object} has changed");
+                    }
+                }
+                store.keys().for_each(|&object| cut.done(object));
+            });
+            check_store(&store, world.tree.root(), &model);
+            drop(cut);
+        }
+        check_tree(&world.tree, &world.model());
+    }
+}
+
 /// Puts and removes in a pool of `frames` frames and `pages` pages of blobs, whatever is
 /// refused, with cuts open or not.
 fn squeeze(seed: u64, frames: u64, pages: u64, with_cuts: bool) {

@@ -4,6 +4,7 @@
 //! can reach yet). Blocks are taken first; when one cannot be had, all are given
 //! back and the frame means what it meant before. Only then are they linked.
 
+use super::saving::Saving;
 use super::{
     COUNTERS, Counters, ENTRIES, Entry, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Loc,
     MIN_ENTRIES, Nature, Ref, View, Words,
@@ -30,6 +31,8 @@ pub(crate) struct Edit<'f> {
     /// Blocks taken since the beginning: offset and words.
     taken: [(u16, u16); MAX_TAKEN],
     taken_len: usize,
+    /// Where words go before they are changed, if somebody needs them.
+    saving: Option<Saving<'f>>,
 }
 
 impl<'f> Edit<'f> {
@@ -45,7 +48,13 @@ impl<'f> Edit<'f> {
             keys,
             taken: [(0, 0); MAX_TAKEN],
             taken_len: 0,
+            saving: None,
         }
+    }
+
+    /// The same edit, which saves what it changes.
+    pub(crate) fn saving(self, saving: Saving<'f>) -> Self {
+        Self { saving: Some(saving), ..self }
     }
 
     /// Makes an empty frame of `words`, with an entry table of `entries`.
@@ -75,6 +84,9 @@ impl<'f> Edit<'f> {
 
     #[inline]
     pub(crate) fn set(&self, at: usize, word: u64) {
+        if let Some(saving) = &self.saving {
+            saving.before_change(at..at + 1);
+        }
         // Relaxed: published by the release of the latch (pool::latch, edge 1).
         self.words[at & (FRAME_WORDS - 1)].store(word, Ordering::Relaxed);
     }
@@ -142,6 +154,9 @@ impl<'f> Edit<'f> {
         if let (Some(source), Some(target)) =
             (from.run(start, count), self.words.get(at..at + count))
         {
+            if let Some(saving) = &self.saving {
+                saving.before_change(at..at + count);
+            }
             for (target, source) in target.iter().zip(source) {
                 // Relaxed: the source is latched, the target published by its latch.
                 target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);

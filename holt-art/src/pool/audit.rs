@@ -7,6 +7,7 @@ use super::blobs::BLOB_OBJECT;
 use super::clock::Clock;
 use super::gate::Closed;
 use super::latch::NO_SLOT;
+use super::pins::Since;
 use crate::sync::{Ordering, lock};
 
 impl Pool {
@@ -32,7 +33,7 @@ impl Pool {
             // Nobody who mutates holds a latch under the closed gate; a reader may.
             let (slot, absent) = self.place_of(number);
             // Acquire: what the last writer of the frame stored there.
-            let since = self.epoch_of(number).load(Ordering::Acquire);
+            let since = Since::of(self.epoch_of(number).load(Ordering::Acquire)).epoch();
             if slot != NO_SLOT && since > self.pins.committed() {
                 *changed.entry(since).or_default() += 1;
             }

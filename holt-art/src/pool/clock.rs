@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::absent::{Found, Left, Whereabouts};
 use super::latch::{NO_SLOT, Observed};
+use super::pins::Since;
 use super::source::FrameSource;
 use super::{FrameId, Latched, Pool};
 use crate::arena::Arena;
@@ -546,7 +547,7 @@ impl Pool {
         let Some(frame) = self.whereabouts(number) else { return false };
         frame.cool(|| {
             // Acquire: what the last writer of the frame stored there.
-            let since = self.epoch_of(number).load(Ordering::Acquire);
+            let since = Since::of(self.epoch_of(number).load(Ordering::Acquire)).epoch();
             since <= self.pins.committed()
         })
     }
@@ -559,7 +560,7 @@ impl Pool {
             // pool::absent, edge 3: one critical section.
             let mut books = lock(&self.books);
             // Acquire: as in `cool`.
-            let since = self.epoch_of(number).load(Ordering::Acquire);
+            let since = Since::of(self.epoch_of(number).load(Ordering::Acquire)).epoch();
             let free = alone.is_some() || !self.pins.snapshot_needs(since);
             if free {
                 books.give_slot(slot);

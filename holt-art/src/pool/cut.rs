@@ -7,10 +7,10 @@ use super::Pool;
 use super::blobs::{BLOB_OBJECT, UNBORN};
 use super::gate::Closed;
 use super::latch::NO_SLOT;
-use super::pins::slot_at;
+use super::pins::{Since, slot_at};
 use crate::error::Error;
-use crate::frame::View;
-use crate::sync::{Ordering, lock};
+use crate::frame::{FRAME_WORDS, View, saving};
+use crate::sync::{Ordering, fence, lock};
 
 /// The state of a pool at the moment when the cut was taken, as far as it differs from
 /// the last committed cut.
@@ -92,7 +92,8 @@ impl Cut {
                 // which are looked through afterwards (pool::pins, edge 3).
                 let slot = slot_at(latch, epoch, self.epoch);
                 // Acquire: as in `slot_at`. What was changed since is later than the floor, too.
-                slot.is_some_and(|slot| slot != NO_SLOT) && epoch.load(Ordering::Acquire) > floor
+                slot.is_some_and(|slot| slot != NO_SLOT)
+                    && Since::of(epoch.load(Ordering::Acquire)).epoch() > floor
             })
             .map(u64::from)
             .collect();
@@ -156,13 +157,31 @@ impl Cut {
         let number = u32::try_from(object).map_err(|_| unknown())?;
         let latch = self.pool.latch(number).ok_or_else(unknown)?;
         // No latch: whoever holds the latch of a frame of the cut must not wait for this copy,
-        // nor this one for him. A slot that the frame has at a pinned epoch is not written
-        // (pool::pins, edge 3).
-        let slot = match slot_at(latch, self.pool.epoch_of(number), self.epoch) {
-            Some(slot) => Some(slot).filter(|&slot| slot != NO_SLOT),
-            None => lock(&self.pool.books).kept.image(number, self.epoch),
-        };
-        copy(View::new(self.pool.slot_words(slot.ok_or_else(unknown)?)), out);
+        // nor this one for him.
+        let epoch = self.pool.epoch_of(number);
+        match slot_at(latch, epoch, self.epoch) {
+            Some(NO_SLOT) => return Err(unknown()),
+            Some(slot) => {
+                copy(View::new(self.pool.slot_words(slot)), out);
+                // Acquire: frame::pieces, edge 3. A writer who came meanwhile may have changed the frame
+                // in its place.
+                fence(Ordering::Acquire);
+                // Relaxed: after the fence.
+                if Since::of(epoch.load(Ordering::Relaxed)).epoch() <= self.epoch {
+                    return Ok(());
+                }
+            }
+            None => {}
+        }
+        let image = lock(&self.pool.books).kept.image(number, self.epoch).ok_or_else(unknown)?;
+        let pieces = self.pool.pieces_of(number);
+        if pieces.is_image(image) {
+            let live = latch.slot();
+            let live = (live != NO_SLOT).then(|| self.pool.slot_words(live));
+            saving::read(live, self.pool.slot_words(image), pieces, out);
+        } else {
+            copy(View::new(self.pool.slot_words(image)), out);
+        }
         Ok(())
     }
 
@@ -225,13 +244,10 @@ impl Drop for Cut {
     }
 }
 
-/// Appends the used words of a frame as little-endian bytes.
+/// Writes the used words of a frame into `out` as little-endian bytes.
 fn copy(view: View<'_>, out: &mut Vec<u8>) {
-    let used = view.counters().used.min(crate::frame::FRAME_WORDS);
-    out.resize(used * 8, 0);
-    for (at, bytes) in out.chunks_exact_mut(8).enumerate() {
-        bytes.copy_from_slice(&view.word(at).to_le_bytes());
-    }
+    out.clear();
+    saving::append(view, 0..view.counters().used.min(FRAME_WORDS), out);
 }
 
 #[cfg(all(test, not(loom)))]
@@ -273,6 +289,39 @@ mod tests {
         assert!(second.freed().contains(&blob));
         second.commit();
         assert_eq!(gone(&map), 0);
+    }
+
+    #[test]
+    fn a_frame_that_is_edited_behind_a_cut_stays_where_it_is() {
+        let map = small();
+        for number in 0..100_u8 {
+            map.put(&[number], &[1; 20]).unwrap();
+        }
+        let pool = map.tree().pool();
+        let (root, slot) = {
+            let root = map.tree().root().get();
+            (root, move || pool.latch(root).unwrap().slot())
+        };
+        let (before, mut expected, mut image) = (slot(), Vec::new(), Vec::new());
+        let cut = pool.cut(&pool.close_gate()).unwrap();
+        cut.image(u64::from(root), &mut expected).unwrap();
+        map.put(&[7], &[2; 20]).unwrap();
+        map.remove(&[8]).unwrap();
+        assert_eq!((slot(), pool.stats().kept_bytes), (before, Pool::FRAME_BYTES as u64));
+        cut.image(u64::from(root), &mut image).unwrap();
+        assert!(image == expected);
+        // For a snapshot it moves, and the image is complete before.
+        let snapshot = pool.snapshot(&pool.close_gate());
+        map.put(&[7], &[3; 20]).unwrap();
+        assert!(slot() != before);
+        drop(snapshot);
+        cut.image(u64::from(root), &mut image).unwrap();
+        assert!(image == expected);
+        // An image that nobody wants any more is given back while the frame goes on.
+        cut.done(u64::from(root));
+        map.put(&[7], &[4; 20]).unwrap();
+        assert_eq!(pool.stats().kept_bytes, 0);
+        assert_eq!(pool.stats().slot_bytes, Pool::FRAME_BYTES as u64);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use super::Pool;
 use super::kept::Item;
 use super::latch::{LatchRef, NO_SLOT, Observed};
+use super::pins::Since;
 use crate::error::Error;
 use crate::frame::edit::Edit;
+use crate::frame::saving::Saving;
 use crate::frame::{MIN_ENTRIES, Nature, View, Words};
 use crate::sync::{Ordering, lock};
 
@@ -18,11 +20,13 @@ pub(crate) struct Latched<'p> {
     /// Slot that holds the frame now.
     slot: u32,
     changed: bool,
+    /// The slot of the image that is made piece by piece and held for that.
+    image: Option<u32>,
 }
 
 impl<'p> Latched<'p> {
     pub(super) fn new(pool: &'p Pool, number: u32, seen: Observed) -> Self {
-        Self { pool, number, seen, slot: seen.slot(), changed: false }
+        Self { pool, number, seen, slot: seen.slot(), changed: false, image: None }
     }
 
     /// Makes a frame that nobody refers to yet, empty and latched.
@@ -40,7 +44,7 @@ impl<'p> Latched<'p> {
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         pool.note_created(number);
         pool.count_change(None, Some(pool.epoch()));
-        Ok(Self { pool, number, seen, slot, changed: true })
+        Ok(Self { pool, number, seen, slot, changed: true, image: None })
     }
 
     fn latch(&self) -> LatchRef<'p> {
@@ -76,14 +80,28 @@ impl<'p> Latched<'p> {
     #[inline]
     pub(crate) fn edit(&self, entry: usize) -> Edit<'p> {
         debug_assert!(self.changed, "a frame is made writable before it is changed");
-        Edit::new(self.words(), entry)
+        let edit = Edit::new(self.words(), entry);
+        match self.image {
+            None => edit,
+            Some(image) => edit.saving(Saving::new(
+                self.words(),
+                self.pool.words(image),
+                self.pool.pieces_of(self.number),
+            )),
+        }
+    }
+
+    /// The frame's epoch word.
+    #[inline]
+    fn since_word(&self) -> Since {
+        // Acquire: sees what the last writer of the frame stored there.
+        Since::of(self.pool.epoch_of(self.number).load(Ordering::Acquire))
     }
 
     /// Epoch of the frame's last change.
     #[inline]
     fn since(&self) -> u64 {
-        // Acquire: sees what the last writer of the frame stored there.
-        self.pool.epoch_of(self.number).load(Ordering::Acquire)
+        self.since_word().epoch()
     }
 
     /// The image that the frame leaves behind when it changes now.
@@ -100,11 +118,28 @@ impl<'p> Latched<'p> {
     #[inline]
     pub(crate) fn writable(&mut self) -> Result<(), Error> {
         // No pin is as new as the epoch.
-        if self.changed || self.since() == self.pool.epoch() {
+        if self.image.is_none()
+            && (self.changed || self.since_word() == Since::new(self.pool.epoch(), false))
+        {
             self.changed = true;
             return Ok(());
         }
-        self.first_change()
+        self.first_change(false)
+    }
+
+    /// As [`writable`](Self::writable), for who changes the frame by [edits](Self::edit) alone: then the frame need
+    /// not be copied whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable).
+    #[inline]
+    pub(crate) fn editable(&mut self) -> Result<(), Error> {
+        if self.changed || self.since_word() == Since::new(self.pool.epoch(), false) {
+            self.changed = true;
+            return Ok(());
+        }
+        self.first_change(true)
     }
 
     /// Whether a pin needs the frame as it is: a cut that has read it does not.
@@ -112,9 +147,22 @@ impl<'p> Latched<'p> {
         lock(&self.pool.books).kept.needs(self.number, self.since())
     }
 
-    /// The first change in an epoch.
+    /// The first change in an epoch, or one while an image is in the making. `edits` says that the frame will
+    /// be changed by edits alone.
     #[cold]
-    fn first_change(&mut self) -> Result<(), Error> {
+    fn first_change(&mut self, edits: bool) -> Result<(), Error> {
+        if self.since() == self.pool.epoch() {
+            // Changed before, with an image in the making.
+            if edits {
+                self.hold_image();
+            }
+            if !edits || self.image.is_none() {
+                self.finish_image();
+            }
+            self.changed = true;
+            return Ok(());
+        }
+        self.finish_image();
         self.pool.prove(self.number, self.view())?;
         let copy = self.pool.pins.need(self.since()) && self.is_needed();
         if copy || self.since() <= self.pool.pins.committed() {
@@ -122,6 +170,9 @@ impl<'p> Latched<'p> {
         }
         if copy {
             let slot = self.pool.take_slot()?;
+            if edits && self.open_image(slot) {
+                return Ok(());
+            }
             self.view().copy_to(self.pool.words(slot));
             self.leave_slot(slot);
         } else {
@@ -130,19 +181,74 @@ impl<'p> Latched<'p> {
         Ok(())
     }
 
+    /// Makes `slot` the image of this frame, to be filled piece by piece; false, with nothing done, if somebody else
+    /// than the cut needs the frame as it is.
+    fn open_image(&mut self, slot: u32) -> bool {
+        let mut books = lock(&self.pool.books);
+        if self.pool.pins.snapshot_needs(self.since()) {
+            return false;
+        }
+        if !books.kept.keep(Item { slot, ..self.image() }) {
+            // The cut has read the frame meanwhile.
+            books.give_slot(slot);
+            drop(books);
+            self.mark_changed();
+            return true;
+        }
+        self.pool.pieces_of(self.number).open(slot);
+        self.pool.note_copies(&books);
+        drop(books);
+        self.image = Some(slot);
+        self.mark_changed();
+        true
+    }
+
+    /// Holds the image in the making, if there still is one.
+    fn hold_image(&mut self) {
+        if self.image.is_none() && self.since_word().is_in_pieces() {
+            self.image = self.pool.pieces_of(self.number).hold();
+        }
+    }
+
+    /// Completes the image in the making, if there still is one. The frame may then be changed in any way.
+    fn finish_image(&mut self) {
+        self.hold_image();
+        if let Some(image) = self.image {
+            let pieces = self.pool.pieces_of(self.number);
+            Saving::new(self.words(), self.pool.words(image), pieces).save_all();
+            self.release_image();
+        }
+        let since = self.since_word();
+        if since.is_in_pieces() {
+            // Release: as in `mark_changed`.
+            self.pool.epoch_of(self.number).store(since.epoch(), Ordering::Release);
+        }
+    }
+
+    /// Lets go of the image.
+    fn release_image(&mut self) {
+        if self.image.take().is_some()
+            && let Some(slot) = self.pool.pieces_of(self.number).release()
+        {
+            self.pool.give_slot(slot);
+        }
+    }
+
     fn mark_changed(&mut self) {
         self.changed = true;
         let (since, epoch) = (self.since(), self.pool.epoch());
         if since != epoch {
             self.pool.count_change(Some(since), Some(epoch));
+            let since = Since::new(epoch, self.image.is_some());
             // Release: pool::pins, edge 3. Whoever sees this epoch also finds the image.
-            self.pool.epoch_of(self.number).store(epoch, Ordering::Release);
+            self.pool.epoch_of(self.number).store(since.word(), Ordering::Release);
         }
     }
 
     /// Moves the frame to `slot`, which holds its new content already. The old slot is
     /// kept for a pin, or free.
     pub(crate) fn leave_slot(&mut self, slot: u32) {
+        self.finish_image();
         let image = self.image();
         self.slot = slot;
         let mut books = lock(&self.pool.books);
@@ -176,6 +282,7 @@ impl<'p> Latched<'p> {
         if self.pool.on_trial() && self.pool.note_freed(self.number) {
             return;
         }
+        self.finish_image();
         let image = self.image();
         // Before the epoch is stored and the latch given back, as in `leave_slot`: whoever
         // finds the frame gone has to find its image.
@@ -201,6 +308,9 @@ impl<'p> Latched<'p> {
 impl Drop for Latched<'_> {
     #[inline]
     fn drop(&mut self) {
+        if self.image.is_some() {
+            self.release_image();
+        }
         if self.changed {
             self.latch().release(self.seen, self.slot);
         } else {

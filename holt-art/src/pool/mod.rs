@@ -11,7 +11,8 @@
 //! that overtakes a cursor, so a mutation sees one epoch from its beginning to its end. A frame
 //! is *dirty* when its epoch is later than that of the last committed cut. The first writer
 //! that touches a frame as a pinned epoch has it moves the live frame to another slot and
-//! leaves the old slot as the preserved image (see [`pins`], [`kept`]); a cut that is given up
+//! leaves the old slot as the preserved image (see [`pins`], [`kept`]), or, where that is all for a
+//! cut, goes on in its slot and saves what it changes (see [`pieces`](crate::frame::pieces)); a cut that is given up
 //! needs no bookkeeping, because its frames are simply still dirty.
 
 mod absent;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::frame::edit::Edit;
+use crate::frame::pieces::{self, Pieces};
 use crate::frame::{FRAME_WORDS, View, Words};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::tree::Tree;
@@ -172,6 +174,8 @@ pub struct Pool {
     /// By frame number: the latch word, and the epoch of the last change, which only the
     /// holder of the latch writes.
     table: Arena<2>,
+    /// By frame number: which part of an image is made; see [`pieces`].
+    pieces: Arena<{ pieces::ROW }>,
     pub(crate) blobs: Blobs,
     gate: Gate,
     pub(crate) moves: Moves,
@@ -246,6 +250,7 @@ impl Pool {
         Ok(Arc::new(Self {
             frames: Arena::new(slots, options.huge_pages)?,
             table: Arena::new(frames, options.huge_pages)?,
+            pieces: Arena::new(frames, options.huge_pages)?,
             blobs: Blobs::new(options.blob_bytes)?,
             gate: Gate::new(),
             moves: Moves::new(),
@@ -384,6 +389,11 @@ impl Pool {
     #[inline]
     fn epoch_of(&self, number: u32) -> &AtomicU64 {
         &self.table.slot(number as usize)[1]
+    }
+
+    /// Which part of an image of frame `number`, which is in the table, is made.
+    fn pieces_of(&self, number: u32) -> Pieces<'_> {
+        Pieces::new(self.pieces.slot(number as usize))
     }
 
     #[inline]

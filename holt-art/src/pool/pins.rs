@@ -46,7 +46,9 @@
 //! The slot that a reader of the past gets in either way is not written while the pin
 //! lives: not in place, because the frame moves first, and not by another frame, because
 //! the slot is not free. So such a reader validates nothing, waits for no latch and never
-//! starts again.
+//! starts again. Where only the cut needs a frame as it is, the frame may stay where it is and
+//! change there, while its image is made piece by piece; the cut reads by the rules of
+//! `frame::pieces`.
 //!
 //! Checked by `tests/loom/copies.rs`: `two_pins_each_keep_their_state`,
 //! `a_snapshot_is_the_state_under_the_closed_gate`,
@@ -134,6 +136,40 @@ impl Pins {
     }
 }
 
+/// Set in a frame's epoch word while an image of it may be in the making (see `frame::pieces`): then it is
+/// not the number of any epoch, so that no writer takes the short way.
+const IN_PIECES: u64 = 1 << 63;
+
+/// The epoch of a frame's last change, and whether an image of it may be in the making.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Since(u64);
+
+impl Since {
+    pub(crate) fn new(epoch: u64, in_pieces: bool) -> Self {
+        Self(if in_pieces { epoch | IN_PIECES } else { epoch })
+    }
+
+    #[inline]
+    pub(crate) fn of(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 & !IN_PIECES
+    }
+
+    #[inline]
+    pub(crate) fn is_in_pieces(self) -> bool {
+        self.0 & IN_PIECES != 0
+    }
+}
+
 /// The slot in which the frame of this word was at the pinned epoch `at`, if it is still
 /// the live one; `NO_SLOT` when there was no such frame. `None` means that the frame has
 /// changed since: its image, if it has one, is in `Kept`.
@@ -141,6 +177,6 @@ impl Pins {
 pub(crate) fn slot_at(latch: LatchRef<'_>, epoch: &AtomicU64, at: u64) -> Option<u32> {
     let slot = latch.slot();
     // Acquire: edge 3; after the acquire load of the word.
-    let since = epoch.load(Ordering::Acquire);
+    let since = Since::of(epoch.load(Ordering::Acquire)).epoch();
     (since <= at).then_some(slot)
 }

@@ -94,7 +94,9 @@ impl Pool {
         for item in free {
             match item.slot {
                 0 => self.blobs.release(item.number),
-                slot => books.give_slot(slot),
+                // Else who is at it gives it back.
+                slot if self.pieces_of(item.number).give_up(slot) => books.give_slot(slot),
+                _ => {}
             }
         }
         self.note_copies(books);

@@ -107,7 +107,7 @@ impl Tree {
             if !condition.holds(found) {
                 return Ok(Put::Refused(found));
             }
-            frame.writable()?;
+            frame.editable()?;
             let mut beyond = None;
             if rest_length(frame.view(), &step.site, key) > MAX_REST {
                 let from = key.len() - rest_length(frame.view(), &step.site, key);

@@ -70,7 +70,7 @@ impl Tree {
             if !condition.holds(Some(found)) {
                 return Ok(Removed::Refused(found));
             }
-            frame.writable()?;
+            frame.editable()?;
             let blob = leaf.blob.then(|| leaf.blob_number(frame.view()));
             let mut edit = frame.edit(step.entry);
             let before = edit.counters().live;

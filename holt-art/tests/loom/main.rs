@@ -12,6 +12,7 @@
 //! | `copies.rs` | `pool/pins.rs` and `pool/kept.rs`: images of pinned epochs |
 //! | `listing.rs` | `pool/lists.rs` |
 //! | `absences.rs` | `pool/absent.rs` |
+//! | `saving.rs` | `frame/pieces.rs`: an image that is made piece by piece |
 #![cfg(loom)]
 
 #[path = "../../src/pool/absent.rs"]
@@ -31,6 +32,8 @@ mod lists;
 #[path = "../../src/pool/moves.rs"]
 #[expect(unreachable_pub, reason = "it is a part of the crate's interface")]
 mod moves;
+#[path = "../../src/frame/pieces.rs"]
+mod pieces;
 #[path = "../../src/pool/pins.rs"]
 #[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
 mod pins;
@@ -43,4 +46,5 @@ mod gates;
 mod latches;
 mod listing;
 mod names;
+mod saving;
 mod support;
