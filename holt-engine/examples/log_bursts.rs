@@ -19,6 +19,9 @@ type Failure = Box<dyn std::error::Error>;
 /// Operations of one round, at most.
 const MOST: usize = 1 << 22;
 
+/// Operations that are made up beforehand and gone round in.
+const STEPS: usize = 1 << 15;
+
 /// Bytes that the frames may take, and as many that large values may.
 const MEMORY: u64 = 1 << 30;
 
@@ -61,6 +64,22 @@ fn counters() -> [u64; 3] {
     ]
 }
 
+/// What one operation needs.
+struct Step {
+    key: Vec<u8>,
+    /// A key beside it that is not there.
+    fresh: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Step {
+    fn new(number: usize, generation: u64) -> Step {
+        let key = key(number);
+        let fresh = [&key, &b"~"[..]].concat();
+        Step { key, fresh, value: value(number as u64 ^ generation << 32) }
+    }
+}
+
 /// Times single operations and says what they were like.
 struct Watch {
     /// Nanoseconds of each, in memory that was touched before.
@@ -68,6 +87,13 @@ struct Watch {
 }
 
 impl Watch {
+    fn load(&mut self, name: &str, tree: &Tree, steps: &[Step]) -> Result<(), Failure> {
+        self.run(name, None, |number| {
+            tree.put(&steps[number].key, &steps[number].value)?;
+            Ok(number + 1 < steps.len())
+        })
+    }
+
     /// Calls `work` with 0, 1, … until it says that it is done or the time is over.
     fn run(
         &mut self,
@@ -138,16 +164,20 @@ fn main() -> Result<(), Failure> {
     let budget = arguments.next().map_or(Ok(20), |text| text.parse())?;
     let budget = Some(Duration::from_millis(budget));
 
-    let mut keys: Vec<Vec<u8>> = (0..count).map(key).collect();
-    let fresh: Vec<Vec<u8>> = keys.iter().map(|key| [key, &b"~"[..]].concat()).collect();
-    let values: Vec<Vec<u8>> = (0..4 * count).map(|number| value(number as u64)).collect();
-    let mut random: Vec<usize> = (0..count).collect();
+    // Everything lies in memory in the order in which it is used, so that fetching it costs little.
+    let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
-        random.swap(last, mixed(last as u64) as usize % (last + 1));
+        order.swap(last, mixed(last as u64) as usize % (last + 1));
     }
+    let random: Vec<Step> = order.iter().map(|&number| Step::new(number, 0)).collect();
+    let mut ordered: Vec<Step> = (0..count).map(|number| Step::new(number, 0)).collect();
+    ordered.sort_unstable_by(|one, other| one.key.cmp(&other.key));
     let pick = |number: usize| mixed(number as u64 ^ 77) as usize % count;
+    let steps: Vec<Step> =
+        (0..STEPS).map(|number| Step::new(pick(number), number as u64 + 1)).collect();
+    let step = |number: usize| &steps[number % STEPS];
     let mut watch = Watch { times: vec![1; MOST] };
-    watch.run("(clock alone)", budget, |number| Ok(pick(number) < count))?;
+    watch.run("(clock alone)", budget, |number| Ok(!step(number).key.is_empty()))?;
     if durability == Some(Durability::Os) {
         let plain = tempfile::tempfile()?;
         let record = [7; 128];
@@ -167,32 +197,29 @@ fn main() -> Result<(), Failure> {
         let (db, tree) = open(&path, durability)?;
         if durability == Some(Durability::Sync) {
             // A load of single synced puts is a measurement of the device.
-            for &number in &random {
-                tree.put_with(&keys[number], &values[number], Durability::Buffered)?;
+            for Step { key, value, .. } in &random {
+                tree.put_with(key, value, Durability::Buffered)?;
             }
             db.sync()?;
         } else {
-            watch.run("load, random", None, |number| {
-                let number_of_key = random[number];
-                tree.put(&keys[number_of_key], &values[number_of_key])?;
-                Ok(number + 1 < count)
-            })?;
+            watch.load("load, random", &tree, &random)?;
         }
         // Reads come between the load and the writes, as they do in the benchmark.
-        watch.run("get", budget, |number| Ok(tree.get(&keys[pick(number)])?.is_some()))?;
+        watch.run("get", budget, |number| Ok(tree.get(&step(number).key)?.is_some()))?;
         watch.run("put (overwrite)", budget, |number| {
-            tree.put(&keys[pick(number)], &values[count + number % (3 * count)])?;
+            let Step { key, value, .. } = step(number);
+            tree.put(key, value)?;
             Ok(true)
         })?;
         watch.run("create + delete", budget, |number| {
-            let name = &fresh[pick(number)];
-            tree.put(name, &values[number % count])?;
-            tree.delete(name)?;
+            let Step { fresh, value, .. } = step(number);
+            tree.put(fresh, value)?;
+            tree.delete(fresh)?;
             Ok(true)
         })?;
         watch.run("rename", budget, |number| {
-            let (from, to) = (&keys[pick(number / 2)], &fresh[pick(number / 2)]);
-            let (from, to) = if number % 2 == 0 { (from, to) } else { (to, from) };
+            let Step { key, fresh, .. } = step(number / 2);
+            let (from, to) = if number % 2 == 0 { (key, fresh) } else { (fresh, key) };
             let _ = tree.rename(from, to)?;
             Ok(true)
         })?;
@@ -211,11 +238,7 @@ fn main() -> Result<(), Failure> {
         if durability != Some(Durability::Sync) {
             let path = directory.path().join("ordered");
             let (db, tree) = open(&path, durability)?;
-            keys.sort_unstable();
-            watch.run("load, ordered", None, |number| {
-                tree.put(&keys[number], &values[number])?;
-                Ok(number + 1 < count)
-            })?;
+            watch.load("load, ordered", &tree, &ordered)?;
             drop((db, tree));
         }
         println!("-- round {} of {rounds}", round + 1);

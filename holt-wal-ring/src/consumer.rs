@@ -264,3 +264,27 @@ impl Drop for Consumer {
         self.ring.close();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_that_was_handed_on_is_looked_for_no_more() {
+        let (ring, mut consumer) = Ring::new(64, 0).unwrap();
+        drop(ring.acquire(8).unwrap().reserve());
+        ring.acquire(8).unwrap().reserve().publish();
+        drop(ring.acquire(8).unwrap().reserve());
+        let mut pieces = 0;
+        let mut drain = |consumer: &mut Consumer| {
+            consumer.drain(|_piece| {
+                pieces += 1;
+                Ok::<(), std::convert::Infallible>(())
+            })
+        };
+        assert_eq!(drain(&mut consumer), Ok(24));
+        assert_eq!((consumer.skips, ring.skips.load(Ordering::Relaxed)), (2, 2));
+        ring.acquire(8).unwrap().reserve().publish();
+        assert_eq!((drain(&mut consumer), pieces), (Ok(8), 4));
+    }
+}

@@ -382,6 +382,21 @@ mod tests {
     }
 
     #[test]
+    fn a_waiter_who_is_served_is_looked_for_no_more() {
+        let (ring, _consumer) = Ring::new(64, 0).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| ring.wait_committed(8, None, || false));
+            while ring.awaited.load(Ordering::Relaxed) == NOBODY {
+                std::thread::yield_now();
+            }
+            ring.acquire(8).unwrap().reserve().publish();
+            assert_eq!(waiter.join().unwrap(), Waited::Committed);
+        });
+        // Otherwise every later publication would take the lock.
+        assert_eq!(ring.awaited.load(Ordering::Relaxed), NOBODY);
+    }
+
+    #[test]
     fn space_wanted_lowers_what_an_eager_reader_awaits_and_space_served_raises_it() {
         let (ring, _consumer) = Ring::new(64, 0).unwrap();
         let mut queues = sync::lock(&ring.queues);

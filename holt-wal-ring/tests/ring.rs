@@ -457,6 +457,9 @@ fn a_waiter_for_what_nobody_can_publish_any_more_learns_of_the_closing() {
         let beyond = scope.spawn(|| ring.wait_committed(9, None, || false));
         ring.close();
         assert_eq!(beyond.join().unwrap(), Waited::Closed);
+        // The permit may still be used, and then exactly that address is published.
+        let not_yet = ring.wait_committed(8, Some(Duration::ZERO), || false);
+        assert_eq!(not_yet, Waited::TimedOut);
         let within = scope.spawn(|| ring.wait_committed(8, None, || false));
         drop(permit);
         assert_eq!(within.join().unwrap(), Waited::Closed);
@@ -532,6 +535,9 @@ fn pressure_counts_only_when_something_can_be_drained() {
         let drainer = scope.spawn(|| ring.wait_drainable(u64::MAX, None, || false));
         unpublished.publish();
         assert_eq!(drainer.join().unwrap(), Waited::Pressure);
+        // That is the drainer's business alone.
+        let other = ring.wait_committed(72, Some(Duration::ZERO), || false);
+        assert_eq!(other, Waited::TimedOut);
         drain(&mut consumer);
         assert_eq!(producer.join().unwrap(), 56);
     });
