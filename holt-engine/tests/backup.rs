@@ -196,6 +196,13 @@ fn what_cannot_be_added_to_or_restored_is_refused_with_the_reason() {
     db.checkpoint().unwrap();
     assert!(matches!(db.backup_changes_on(&backup), Err(Error::ChangesGone { .. })));
     assert_eq!(backup.list().unwrap().len(), 1, "nothing is left of it");
+    // A closed database says so before it looks at the backup.
+    let closed = db.clone();
+    db.close().unwrap();
+    let elsewhere = Arc::new(SimDisk::new(9));
+    assert!(matches!(closed.backup_on(&elsewhere), Err(Error::Closed)));
+    assert!(matches!(closed.backup_changes_on(&elsewhere), Err(Error::Closed)));
+    assert!(elsewhere.list().unwrap().is_empty());
     // Every byte of a backup counts.
     let name = &backup.list().unwrap()[0];
     let bytes = backup.contents(name).unwrap();

@@ -6,6 +6,8 @@ mod binary;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use binary::{failure, holt, success};
 use holt_engine::{Db, Durability, Options};
@@ -57,7 +59,7 @@ fn a_database_that_another_process_writes_is_backed_up_all_the_same() {
     let db = Options::new().keep_log_bytes(1 << 20).open(at("db")).unwrap();
     let tree = db.default_tree();
     tree.put_with(b"a", b"1", Durability::Os).unwrap();
-    assert!(success(&["backup", backup], &at("db")).contains(": 1 records, "));
+    assert!(success(&["backup", backup], &at("db")).contains(": 1 record, "));
     tree.put_with(b"b", b"2", Durability::Os).unwrap();
     db.checkpoint().unwrap();
     tree.put_with(b"c", b"3", Durability::Os).unwrap();
@@ -69,6 +71,41 @@ fn a_database_that_another_process_writes_is_backed_up_all_the_same() {
     success(&["restore", backup], &at("again"));
     assert_eq!(value(&at("again"), "default", "c"), Some(b"3".to_vec()));
     tree.put(b"d", b"4").unwrap();
+}
+
+#[test]
+fn a_restoring_that_is_killed_leaves_all_of_it_or_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let db = Db::open(at("db")).unwrap();
+    for number in 0..4_000_u16 {
+        db.default_tree().put(&number.to_be_bytes(), &[7; 100]).unwrap();
+    }
+    db.backup(at("backup")).unwrap();
+    let backup = at("backup");
+    let backup = backup.to_str().unwrap();
+    let mut interrupted = 0;
+    for round in 0..24_u64 {
+        let mut restoring = holt(&["restore", backup], &at("new")).spawn().unwrap();
+        thread::sleep(Duration::from_millis(round * 2));
+        restoring.kill().unwrap();
+        restoring.wait().unwrap();
+        if at("new").exists() {
+            let restored = Db::open(at("new")).unwrap();
+            assert_eq!(restored.default_tree().len().unwrap(), 4_000, "round {round}");
+            restored.close().unwrap();
+            fs::remove_dir_all(at("new")).unwrap();
+        } else {
+            interrupted += 1;
+        }
+    }
+    assert!(interrupted > 0, "the first is killed at once");
+    success(&["restore", backup], &at("new"));
+    assert!(success(&["verify"], &at("new")).starts_with("sound"));
+    let mut left: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["backup", "db", "new"]);
 }
 
 #[test]

@@ -61,7 +61,11 @@ fn a_directory_is_removed_as_a_whole() {
         failure(&["rm", "-r", "usr/lib/"], &path, 1),
         "holt: no key begins with: usr/lib/\n"
     );
-    success(&["rm", "-r", ""], &path);
+    // A variable that is not set, most likely.
+    let text = failure(&["rm", "-r", ""], &path, 1);
+    assert!(text.contains("--all"), "{text}");
+    assert_eq!(holt(&["rm", "--all", "k"], &path).output().unwrap().status.code(), Some(2));
+    success(&["rm", "--all"], &path);
     assert_eq!(success(&["find"], &path), "");
     assert!(success(&["verify"], &path).starts_with("sound"));
 }

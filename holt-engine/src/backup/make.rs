@@ -146,6 +146,7 @@ impl<D: Disk> Db<D> {
     ///
     /// See [`Backup`].
     pub fn backup_changes_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
+        self.core().check_open()?;
         // If a link is missing, this makes up for it, if the log goes back so far.
         let chain = chain::chain(&**to)?.parts;
         self.check_chain(&chain)?;

@@ -26,6 +26,9 @@ pub(crate) enum Failure {
     /// No key begins with the prefix asked for.
     #[error("no key begins with: {}", Escaped(prefix))]
     NoSuchPrefix { prefix: Vec<u8> },
+    /// Everything would be removed by the way of a prefix, by mistake most likely.
+    #[error("every key begins with the empty prefix; rm --all removes them all")]
+    Everything,
     /// What was to get a name finds it taken.
     #[error("there is something of that name already: {} (--force replaces it)", Escaped(name))]
     Occupied { name: Vec<u8> },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::Database;
+use super::{Database, records};
 use crate::failure::Failure;
 use crate::json;
 use crate::progress::Progress;
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         let object = json!({ "version": version, "records": made.records, "bytes": made.bytes });
         return json::line(out, &object);
     }
-    let (records, bytes) = (made.records, made.bytes);
-    writeln!(out, "backup up to version {version}: {records} records, {bytes} bytes written")?;
+    let (records, bytes) = (records(made.records), made.bytes);
+    writeln!(out, "backup up to version {version}: {records}, {bytes} bytes written")?;
     Ok(())
 }

@@ -222,6 +222,11 @@ impl Keys {
     }
 }
 
+/// A number of records, in words.
+fn records(count: u64) -> String {
+    format!("{count} record{}", if count == 1 { "" } else { "s" })
+}
+
 /// How keys are written on the command line.
 #[derive(clap::Args)]
 pub(crate) struct Form {

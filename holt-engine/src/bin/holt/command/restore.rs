@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         return json::line(out, &object);
     }
     let files = if archives == 1 { "archive" } else { "archives" };
-    writeln!(out, "restored up to version {version}: {records} records of {archives} {files}")?;
+    let records = super::records(records);
+    writeln!(out, "restored up to version {version}: {records} of {archives} {files}")?;
     Ok(())
 }

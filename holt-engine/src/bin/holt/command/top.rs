@@ -53,7 +53,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let unreadable = |error| arguments.database.unreadable(error);
     let mut follower = Follower::new(arguments.database.disk()?);
     let mut last = follower.look().map_err(unreadable)?;
-    let mut then = Instant::now();
+    let began = Instant::now();
+    let mut then = began;
     let alone = io::stdout().is_terminal() && !arguments.json;
     if arguments.json {
         json::line(out, &object(&last, 0.0))?;
@@ -70,6 +71,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         if arguments.json {
             json::line(out, &object(&look, seconds))?;
         } else if alone {
+            // To the upper left corner, and nothing below it.
+            write!(out, "\x1b[H\x1b[J")?;
+            let (path, since) = (arguments.database.path.display(), began.elapsed().as_secs());
+            writeln!(out, "{path}, watched for {since} s; Ctrl-C ends\n")?;
             screen(out, &last, &look, seconds)?;
         } else {
             rates(out, &last, &look, seconds)?;
@@ -120,10 +125,8 @@ fn rates(out: &mut dyn Write, last: &Look, look: &Look, seconds: f64) -> io::Res
     writeln!(out, "{:>14}", look.log_address.saturating_sub(look.checkpoint_address))
 }
 
-/// The same, on a screen of its own.
+/// The same, one below the other.
 fn screen(out: &mut dyn Write, last: &Look, look: &Look, seconds: f64) -> io::Result<()> {
-    // To the upper left corner, and nothing below it.
-    write!(out, "\x1b[H\x1b[J")?;
     for (heading, count) in COLUMNS {
         let (now, before) = (count(&look.since), count(&last.since));
         if heading.ends_with("/s") {
