@@ -7,10 +7,10 @@ use super::Pool;
 use super::blobs::{BLOB_OBJECT, UNBORN};
 use super::gate::Closed;
 use super::latch::NO_SLOT;
-use super::pins::slot_at;
+use super::pins::{changed_at, slot_at};
 use crate::error::Error;
 use crate::frame::View;
-use crate::sync::{Ordering, lock};
+use crate::sync::lock;
 
 /// The state of a pool at the moment when the cut was taken, as far as it differs from
 /// the last committed cut.
@@ -90,9 +90,7 @@ impl Cut {
                 let epoch = pool.epoch_of(number);
                 // A frame that a writer has moved on since then is among the preserved images,
                 // which are looked through afterwards (pool::pins, edge 3).
-                let slot = slot_at(latch, epoch, self.epoch);
-                // Acquire: as in `slot_at`. What was changed since is later than the floor, too.
-                slot.is_some_and(|slot| slot != NO_SLOT) && epoch.load(Ordering::Acquire) > floor
+                changed_at(latch, epoch, floor, self.epoch)
             })
             .map(u64::from)
             .collect();
