@@ -5,7 +5,7 @@ use super::key::Key;
 use super::leaf::{Leaf, equal};
 use super::node::Node;
 use super::walk::Fork;
-use super::{Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use super::{Entry, Extent, FRAME_WORDS, Kind, Loc, Ref, Target, View};
 
 /// Where a descent towards a prefix ended.
 #[derive(Clone, Copy, Debug)]
@@ -203,18 +203,17 @@ pub(crate) fn content(view: View<'_>, root: Ref, most: usize) -> Option<Content>
     Some(content)
 }
 
-/// A count of words and keys under way.
+/// A count under way.
 struct Tally {
     pending: Vec<Ref>,
     /// This subtree is left out.
     except: Ref,
-    words: usize,
-    keys: usize,
+    extent: Extent,
 }
 
 impl Tally {
     fn new(root: Ref, except: Ref) -> Self {
-        Self { pending: vec![root], except, words: 0, keys: 0 }
+        Self { pending: vec![root], except, extent: Extent::default() }
     }
 
     /// Counts one block; false when there is none left.
@@ -223,8 +222,9 @@ impl Tally {
         if item == self.except {
             return true;
         }
-        self.words += item_words(view, item);
-        self.keys += usize::from(item.is_leaf());
+        self.extent.words += item_words(view, item);
+        self.extent.keys += usize::from(item.is_leaf());
+        self.extent.crossings += usize::from(item.kind() == Kind::Crossing);
         if item.is_inner() {
             let node = Node::read(view, item);
             if !node.value().is_null() {
@@ -236,16 +236,16 @@ impl Tally {
     }
 }
 
-/// Words and keys of the subtree `root` of a frame that nobody changes, below an entry with
+/// What the subtree `root` consists of, one of a frame that nobody changes, below an entry with
 /// these counters. It is counted itself, or what the entry has beside it, whichever is less.
-pub(crate) fn share(view: View<'_>, entry: Entry, root: Ref) -> (usize, usize) {
+pub(crate) fn share(view: View<'_>, entry: Entry, root: Ref) -> Extent {
     let (mut own, mut others) = (Tally::new(root, Ref::NULL), Tally::new(entry.root, root));
     loop {
         if !own.step(view) {
-            return (own.words, own.keys);
+            return own.extent;
         }
         if !others.step(view) {
-            return (entry.words - others.words, entry.keys - others.keys);
+            return entry.extent().without(others.extent);
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::frame::node::MAX_PREFIX;
 use crate::frame::put::{Link, MAX_REST, Rest, RestEnd, put, rest_length};
 use crate::frame::under::{Content, Reach, content, share};
 use crate::frame::walk::Site;
-use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Loc, MIN_ENTRIES, Ref, Target, View};
+use crate::frame::{ENTRIES, Entry, Extent, FRAME_WORDS, Loc, MIN_ENTRIES, Ref, Target, View};
 use crate::pool::Latched;
 use crate::sync::yield_now;
 
@@ -50,8 +50,8 @@ const MOST_ENTRIES: usize = 1024;
 pub(super) enum Stays {
     /// Nothing: it has been written again, or is not wanted any more.
     Nothing,
-    /// Its nodes, of so many words and keys, which this entry counts too.
-    Nodes { home: Target, words: usize, keys: usize },
+    /// Its nodes, which this entry counts too.
+    Nodes { home: Target, extent: Extent },
     /// The entry that holds it and nothing else.
     Entry,
 }
@@ -95,14 +95,14 @@ struct Place<'a, 'p> {
 }
 
 impl Place<'_, '_> {
-    /// Hangs what `end` says; false when there is no room. `adopted` are words and keys that
-    /// the place's entry counts from now on.
-    fn put(&self, end: RestEnd<'_>, adopted: (usize, usize)) -> bool {
+    /// Hangs what `end` says; false when there is no room. What is `adopted` the place's entry
+    /// counts from now on.
+    fn put(&self, end: RestEnd<'_>, adopted: Extent) -> bool {
         let mut edit = self.frame.edit(self.entry);
         let rest = Rest { key: self.to, end };
         let done = put(&mut edit, self.site, &rest, || 0).is_ok();
         if done {
-            edit.adopt(adopted.0, adopted.1);
+            edit.adopt(adopted);
         }
         edit.finish();
         done
@@ -226,18 +226,14 @@ impl Tree {
             return self.hang_apart(place, source);
         }
         if frame == place.frame.number() {
-            let (words, keys) = if entry == place.entry {
-                (0, 0)
+            let extent = if entry == place.entry {
+                Extent::default()
             } else {
                 share(source.view, source.view.entry(entry), root)
             };
-            let hung = place.put(RestEnd::Link(Link::Subtree(root)), (words, keys));
+            let hung = place.put(RestEnd::Link(Link::Subtree(root)), extent);
             let home = place.target();
-            return Ok(if hung {
-                Hung::Done(Stays::Nodes { home, words, keys })
-            } else {
-                Hung::NoRoom
-            });
+            return Ok(if hung { Hung::Done(Stays::Nodes { home, extent }) } else { Hung::NoRoom });
         }
         if source.is_entry() {
             let target = Target { frame, entry: entry as u16 };
@@ -257,11 +253,11 @@ impl Tree {
             return Ok(Hung::Again);
         };
         held.writable()?;
-        let (words, keys) = share(held.view(), held.view().entry(entry), root);
+        let extent = share(held.view(), held.view().entry(entry), root);
         let home = Target { frame, entry: index as u16 };
-        let hung = hang_entry(place, source, home, Stays::Nodes { home, words, keys });
+        let hung = hang_entry(place, source, home, Stays::Nodes { home, extent });
         if let Hung::Done(_) = hung {
-            Edit::set_entry(held.words(), index, Entry { root, words, keys, occupied: true });
+            Edit::set_entry(held.words(), index, Entry::new(root, extent));
         }
         Ok(hung)
     }
@@ -269,7 +265,7 @@ impl Tree {
     /// Hangs a copy of the subtree in a new frame.
     fn hang_apart(&self, place: &Place<'_, '_>, source: &Source<'_>) -> Result<Hung, Error> {
         let apart = self.write_apart(source, place.before)?;
-        if !place.put(RestEnd::Entry(apart.target()), (0, 0)) {
+        if !place.put(RestEnd::Entry(apart.target()), Extent::default()) {
             apart.discard();
             return Ok(Hung::NoRoom);
         }
@@ -322,7 +318,7 @@ fn has_room_for_entries(view: View<'_>) -> bool {
 
 /// Hangs an entry of another frame.
 fn hang_entry(place: &Place<'_, '_>, source: &Source<'_>, target: Target, stays: Stays) -> Hung {
-    if !place.put(RestEnd::Link(Link::Entry(target)), (0, 0)) {
+    if !place.put(RestEnd::Link(Link::Entry(target)), Extent::default()) {
         return Hung::NoRoom;
     }
     raise_level(place.frame, source.level() + 1);

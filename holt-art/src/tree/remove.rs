@@ -158,7 +158,7 @@ impl Tree {
             self.pool.free_blob(number);
         }
         if sparse {
-            self.merge_below(key);
+            self.merge_along(&path);
         }
         Ok(Some(Removed::Removed(version)))
     }

@@ -1,6 +1,8 @@
 //! What a parent frame owns in one of its children: the entries that a split or a merge may
 //! move.
 
+use std::collections::BTreeSet;
+
 use super::path::Step;
 use crate::frame::copy::{Placed, entries};
 use crate::frame::node::Node;
@@ -191,6 +193,15 @@ pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
         }
     }
     false
+}
+
+/// The frames that a latched frame's crossings lead to, each once.
+pub(super) fn frames_below(view: View<'_>) -> BTreeSet<u32> {
+    let mut cells = Vec::new();
+    for (owner, _) in entries(view) {
+        crossings(view, owner, &mut cells);
+    }
+    cells.into_iter().map(|cell| cell.target.frame).collect()
 }
 
 /// Where the crossings below entry `owner` lead to, in key order.

@@ -124,8 +124,8 @@ impl Tree {
         Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
         let mut edit = Edit::new(words, 0);
         let cell = edit.take_for_good(1).expect("an empty frame has room");
-        edit.set(cell, Target { frame: below.number(), entry: 0 }.pack());
-        edit.set_ref(Loc::entry(0), Ref::new(Kind::Crossing, cell));
+        let crossing = edit.write_crossing(cell, Target { frame: below.number(), entry: 0 });
+        edit.set_ref(Loc::entry(0), crossing);
         edit.finish();
         root.leave_slot(slot);
         Ok(())
@@ -242,8 +242,8 @@ impl Tree {
             Edit::set_entry(target, place.index, Entry { occupied: true, ..Entry::default() });
             let mut edit = Edit::new(target, place.index);
             let cell = edit.take_for_good(1).expect("the room was counted");
-            edit.set(cell, parent.view().word(part.cell));
-            edit.set_ref(Loc::entry(place.index), Ref::new(Kind::Crossing, cell));
+            let crossing = edit.write_crossing(cell, parent.view().crossing(part.cell));
+            edit.set_ref(Loc::entry(place.index), crossing);
             edit.finish();
             let here = Target { frame: between.number(), entry: place.index as u16 };
             links.set(part.cell, here.pack());
