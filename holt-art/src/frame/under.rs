@@ -216,7 +216,7 @@ impl Tally {
         Self { pending: vec![root], except, extent: Extent::default() }
     }
 
-    /// Counts one block; false when there is none left.
+    /// Counts one block and the crossings right below it; false when there is none left.
     fn step(&mut self, view: View<'_>) -> bool {
         let Some(item) = self.pending.pop() else { return false };
         if item == self.except {
@@ -230,7 +230,15 @@ impl Tally {
             if !node.value().is_null() {
                 self.pending.push(node.value());
             }
-            self.pending.extend(node.places().map(|loc| view.reference(loc)));
+            for child in node.places().map(|loc| view.reference(loc)) {
+                // Upper nodes have little else below them, and these need not be looked at.
+                if child.kind() == Kind::Crossing {
+                    self.extent.words += 1;
+                    self.extent.crossings += 1;
+                } else {
+                    self.pending.push(child);
+                }
+            }
         }
         true
     }

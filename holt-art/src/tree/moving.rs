@@ -8,8 +8,8 @@
 //! * A larger one stays where it is. In the frame where the new name ends it is hung by its
 //!   root. In any other it becomes an entry of its frame, if it is not one already, and a
 //!   crossing leads there. No node of it is touched but its root.
-//! * Where neither goes, because of a tree's root frame, a full table of entries or a name of
-//!   thousands of bytes, it is written again in a frame of its own.
+//! * Where neither goes, because of a full table of entries or a name of thousands of bytes, it
+//!   is written again in a frame of its own.
 //!
 //! What hangs further down, behind crossings, is never touched. The cost follows the depth
 //! of the two names, and is that of copying a frame at most.
@@ -60,8 +60,8 @@ pub(super) enum Stays {
 struct Source<'v> {
     /// The last step of the path to it.
     at: Step,
-    /// Whether its frame is the root frame of its tree.
-    in_root: bool,
+    /// Whether its entry is that of its tree, which stays even when it is empty.
+    of_tree: bool,
     view: View<'v>,
     /// Bytes of the root's own prefix or suffix that belong to the old name.
     skip: usize,
@@ -80,7 +80,7 @@ impl Source<'_> {
 
     /// Whether its entry holds nothing else.
     fn is_entry(&self) -> bool {
-        !self.in_root && self.at.spot.loc == Loc::entry(self.at.entry)
+        !self.of_tree && self.at.spot.loc == Loc::entry(self.at.entry)
     }
 }
 
@@ -213,8 +213,8 @@ impl Tree {
         let here = at.frame == latched.number();
         let view = if here { latched.view() } else { self.pool.view(at.seen) };
         let content = small(view, at.spot.at).ok_or(Error::Damaged { frame: at.frame })?;
-        let in_root = at.frame == self.root;
-        Ok(Source { at, in_root, view, skip: from.len() - at.spot.from, content })
+        let of_tree = at.frame == self.root && at.entry == 0;
+        Ok(Source { at, of_tree, view, skip: from.len() - at.spot.from, content })
     }
 
     /// Hangs the subtree without writing it again, where that goes.
@@ -238,9 +238,6 @@ impl Tree {
         if source.is_entry() {
             let target = Target { frame, entry: entry as u16 };
             return Ok(hang_entry(place, source, target, Stays::Entry));
-        }
-        if source.in_root {
-            return self.hang_apart(place, source);
         }
         let table = source.view.counters().entries;
         let free = (0..table).find(|&index| !source.view.entry(index).occupied);

@@ -57,7 +57,7 @@ impl Tree {
                 }
                 continue;
             }
-            let is_tree = step.frame == self.root;
+            let is_tree = step.frame == self.root && step.entry == 0;
             if step.site.fork.is_none() && !is_tree {
                 match self.remove_entry(key, condition, &mut sequence, false)? {
                     Some(removed) => return Ok(removed),
