@@ -1,4 +1,4 @@
-//! Time of renaming and removing a directory, by the number of keys below it.
+//! Time of renaming, counting and removing a directory, by the number of keys below it.
 //!
 //! `cargo run --release -p holt-art --example moves`
 
@@ -12,7 +12,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn main() -> Result<(), holt_art::Error> {
-    println!("{:>9} keys {:>12} {:>12} {:>14}", "", "rename", "remove", "reclaim a key");
+    println!(
+        "{:>9} keys {:>12} {:>12} {:>12} {:>14}",
+        "", "rename", "count", "remove", "reclaim a key"
+    );
     for keys in [1usize, 100, 1_000, 10_000, 100_000, 1_000_000] {
         let map = Art::new()?;
         for n in 0..keys {
@@ -33,6 +36,12 @@ fn main() -> Result<(), holt_art::Error> {
             )?;
             renames.push(start.elapsed());
         }
+        let mut counts = Vec::new();
+        for _ in 0..11 {
+            let start = Instant::now();
+            assert_eq!(map.tree().count(names[1].as_bytes())?, keys as u64);
+            counts.push(start.elapsed());
+        }
         let start = Instant::now();
         assert!(map.remove_prefix(names[1].as_bytes())?);
         let removed = start.elapsed();
@@ -40,7 +49,8 @@ fn main() -> Result<(), holt_art::Error> {
         while map.reclaim(64)? {}
         let each = start.elapsed() / keys as u32;
         assert_eq!(map.len(), 200_000);
-        println!("{keys:>9}      {:>12.1?} {removed:>12.1?} {each:>14.1?}", median(renames));
+        let (renamed, counted) = (median(renames), median(counts));
+        println!("{keys:>9}      {renamed:>12.1?} {counted:>12.1?} {removed:>12.1?} {each:>14.1?}");
     }
     Ok(())
 }

@@ -5,11 +5,14 @@
 //! the frame table. This is the crate's only file with `unsafe`.
 
 use crate::error::Error;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// A contiguous region of `slots × WORDS` zeroed words.
 ///
-/// The region is reserved at once and takes memory only where it is touched.
+/// The region is reserved at once and takes memory only where it is touched. That is in huge
+/// pages, where the system has them and they are wanted, but for the first [`SMALL`] bytes:
+/// what is small is not to take 2 MiB for each of its arenas. Once [outgrown](Arena::outgrow),
+/// they are the system's to join.
 #[derive(Debug)]
 pub(crate) struct Arena<const WORDS: usize> {
     /// Start of the region; aligned to `ALIGN`.
@@ -18,10 +21,17 @@ pub(crate) struct Arena<const WORDS: usize> {
     slots: usize,
     /// The mapping as the operating system gave it, for unmapping.
     mapping: (*mut core::ffi::c_void, usize),
+    /// Whether the first bytes are still to stay in small pages.
+    small: AtomicBool,
 }
 
 /// Alignment of the region: one huge page, so that the system may use them.
 const ALIGN: usize = 2 << 20;
+
+/// Bytes at the beginning of an arena that take memory by small pages.
+const SMALL: usize = 4 << 20;
+
+const _: () = assert!(SMALL.is_multiple_of(ALIGN));
 
 // SAFETY: the region is owned by the arena and consists of atomics, which any
 // thread may access through a shared reference; nothing in the arena is tied to
@@ -41,7 +51,7 @@ impl<const WORDS: usize> Arena<WORDS> {
     ///
     /// [`Error::Reserve`] when the system has no such stretch of address space.
     pub(crate) fn new(slots: usize, huge_pages: bool) -> Result<Self, Error> {
-        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+        use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         let refuse = |bytes: usize, reason: &dyn core::fmt::Display| Error::Reserve {
             bytes: bytes as u64,
             reason: reason.to_string(),
@@ -67,17 +77,46 @@ impl<const WORDS: usize> Arena<WORDS> {
         // SAFETY: `skip < ALIGN` and the mapping has `ALIGN` spare bytes, so the
         // result stays inside the one mapping.
         let base = unsafe { start.cast::<u8>().add(skip) };
-        #[cfg(target_os = "linux")]
+        let arena = Self {
+            base: base.cast(),
+            slots,
+            mapping: (start, bytes),
+            small: AtomicBool::new(huge_pages),
+        };
         if huge_pages {
-            // Huge pages are a wish: a system without them runs with small ones.
-            // SAFETY: the range lies inside the mapping made above, and the advice
-            // changes no contents.
-            let _ =
-                unsafe { madvise(base.cast(), slots * Self::SLOT_BYTES, Advice::LinuxHugepage) };
+            let length = slots * Self::SLOT_BYTES;
+            arena.advise(0, length.min(SMALL), false);
+            arena.advise(length.min(SMALL), length, true);
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = (huge_pages, Advice::Normal, madvise);
-        Ok(Self { base: base.cast(), slots, mapping: (start, bytes) })
+        Ok(arena)
+    }
+
+    /// Asks for huge pages, or for small ones, from one byte to another; these are multiples of
+    /// the size of a page or the arena's end.
+    #[cfg(target_os = "linux")]
+    fn advise(&self, from: usize, to: usize, huge: bool) {
+        use rustix::mm::{Advice, madvise};
+        if from == to {
+            return;
+        }
+        let advice = if huge { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
+        // SAFETY: no byte of the range is beyond the slots, which lie inside the mapping.
+        let start = unsafe { self.base.cast::<u8>().add(from) };
+        // Huge pages are a wish: a system without them runs with small ones.
+        // SAFETY: as above, and the advice changes no contents.
+        let _ = unsafe { madvise(start.cast_mut().cast(), to - from, advice) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn advise(&self, _from: usize, _to: usize, _huge: bool) {}
+
+    /// Notes that `slot` is used: once it is beyond the bytes in small pages, these may be joined.
+    pub(crate) fn outgrow(&self, slot: u32) {
+        // Relaxed, both: an advice that is given twice does nothing the second time.
+        if slot as usize * Self::SLOT_BYTES >= SMALL && self.small.load(Ordering::Relaxed) {
+            self.small.store(false, Ordering::Relaxed);
+            self.advise(0, SMALL, true);
+        }
     }
 
     /// Number of slots.

@@ -132,6 +132,18 @@ fn a_source_that_fails_gives_an_error_and_nothing_else() {
 }
 
 #[test]
+fn a_count_reads_absent_frames_and_not_their_entries() {
+    let world = World::large();
+    let stats = world.pool.stats();
+    let before = world.images.reads.load(Ordering::Relaxed);
+    assert_eq!(world.tree.count(b"").unwrap(), world.model.len() as u64);
+    let reads = world.images.reads.load(Ordering::Relaxed) - before;
+    // Once for each frame that leads to it, and hardly any has more than one of these.
+    assert!(reads <= stats.absent * 21 / 20, "{reads} reads of {} absent frames", stats.absent);
+    assert_eq!(world.pool.stats().absent, stats.absent, "what a count reads it does not keep");
+}
+
+#[test]
 fn a_damaged_image_is_refused() {
     let world = World::large();
     let damages = [Damage::Nothing, Damage::Half, Damage::Ragged, Damage::Another, Damage::Garbage];

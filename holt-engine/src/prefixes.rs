@@ -259,8 +259,8 @@ impl<D: Disk> Tree<D> {
         self.delete_prefix(b"").map(drop)
     }
 
-    /// Number of keys that begin with `prefix`. Nodes are looked at, values are not: the cost
-    /// follows the number of nodes. Exact while nobody writes there.
+    /// Number of keys that begin with `prefix`. No key is looked at: the cost follows the number of
+    /// frames of 64 KiB below, which keep count of what they hold. Exact while nobody writes there.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use super::edit::{Edit, NoRoom};
 use super::leaf::{Leaf, Shape, Value};
 use super::node::Node;
-use super::{Kind, Loc, Ref, View, words_for};
+use super::{Kind, Loc, Ref, Target, View, words_for};
 
 /// Most children that a node of each kind holds.
 const N4_CHILDREN: usize = 4;
@@ -154,6 +154,19 @@ impl Edit<'_> {
     pub(crate) fn give_item(&mut self, item: Ref) {
         let words = item_words(self.view(), item);
         self.give(item.at(), words);
+    }
+
+    /// Makes the block of one word at `at` a crossing of the entry.
+    pub(crate) fn write_crossing(&mut self, at: usize, target: Target) -> Ref {
+        self.set(at, target.pack());
+        self.count_crossings(1);
+        Ref::new(Kind::Crossing, at)
+    }
+
+    /// Gives back the block of a crossing of the entry.
+    pub(crate) fn give_crossing(&mut self, at: usize) {
+        self.count_crossings(-1);
+        self.give(at, 1);
     }
 
     /// Words of an N4 with a prefix of `prefix` bytes.

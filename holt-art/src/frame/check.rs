@@ -8,8 +8,8 @@ use super::copy::entries;
 use super::leaf::Leaf;
 use super::node::{MAX_PREFIX, Node};
 use super::{
-    ENTRIES, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Kind, Loc, Ref, Target,
-    View,
+    ENTRIES, Extent, FRAME_FORMAT, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Kind, Loc, Ref,
+    Target, View,
 };
 use crate::tree::Version;
 
@@ -43,6 +43,19 @@ impl Marks {
     }
 }
 
+/// Whether a frame is of this format: what its counters say is another thing in others.
+///
+/// # Errors
+///
+/// Both formats, in words.
+pub(crate) fn check_format(view: View<'_>) -> Result<(), String> {
+    let format = view.word(IDENTITY) >> 32 & 0xFF;
+    if format == FRAME_FORMAT {
+        return Ok(());
+    }
+    Err(format!("format {format} is not {FRAME_FORMAT}"))
+}
+
 /// Checks the frame `number` and collects what it refers to.
 ///
 /// # Errors
@@ -53,10 +66,7 @@ pub(crate) fn check(view: View<'_>, number: u32) -> Result<Outside, String> {
     if view.number() != number {
         return Err(format!("it says that it is frame {}", view.number()));
     }
-    let format = view.word(IDENTITY) >> 32 & 0xFF;
-    if format != FRAME_FORMAT {
-        return Err(format!("format {format} is not {FRAME_FORMAT}"));
-    }
+    check_format(view)?;
     let first = ENTRIES + counters.entries;
     if counters.used > FRAME_WORDS || first > counters.used {
         return Err(format!("its counters are impossible: {counters:?}"));
@@ -65,12 +75,9 @@ pub(crate) fn check(view: View<'_>, number: u32) -> Result<Outside, String> {
     marks.mark(0, first, counters.used)?;
     let mut outside = Outside::default();
     for (index, entry) in entries(view) {
-        let (words, keys) = check_entry(view, index, &mut marks, &mut outside)?;
-        if (words, keys) != (entry.words, entry.keys) {
-            return Err(format!(
-                "entry {index} has {words} words and {keys} keys, not {} and {}",
-                entry.words, entry.keys
-            ));
+        let found = check_entry(view, index, &mut marks, &mut outside)?;
+        if found != entry.extent() {
+            return Err(format!("entry {index} has {found:?}, not {:?}", entry.extent()));
         }
     }
     let live = marks.words;
@@ -98,9 +105,9 @@ fn check_entry(
     index: usize,
     marks: &mut Marks,
     outside: &mut Outside,
-) -> Result<(usize, usize), String> {
+) -> Result<Extent, String> {
     let root = view.reference(Loc::entry(index));
-    let (mut words, mut keys) = (0, 0);
+    let mut extent = Extent::default();
     let mut pending: Vec<Ref> = Vec::new();
     if !root.is_null() {
         pending.push(root);
@@ -111,10 +118,10 @@ fn check_entry(
         }
         let length = item_words(view, item);
         marks.mark(item.at(), length, view.counters().used)?;
-        words += length;
+        extent.words += length;
         match item.kind() {
             Kind::Leaf | Kind::LongLeaf => {
-                keys += 1;
+                extent.keys += 1;
                 let leaf = Leaf::read(view, item);
                 if !leaf.plausible() {
                     return Err(format!("leaf at {} has impossible lengths", item.at()));
@@ -129,11 +136,14 @@ fn check_entry(
                     outside.blobs.push((leaf.blob_number(view), leaf.value));
                 }
             }
-            Kind::Crossing => outside.crossings.push(view.crossing(item.at())),
+            Kind::Crossing => {
+                extent.crossings += 1;
+                outside.crossings.push(view.crossing(item.at()));
+            }
             _ => check_node(view, item, &mut pending)?,
         }
     }
-    Ok((words, keys))
+    Ok(extent)
 }
 
 fn check_node(view: View<'_>, item: Ref, pending: &mut Vec<Ref>) -> Result<(), String> {
@@ -205,6 +215,21 @@ mod tests {
             Ref::new(Kind::LongLeaf, at)
         });
         assert!(found.is_err());
+    }
+
+    /// A count that believes it would leave a part of the tree out.
+    #[test]
+    fn an_entry_that_miscounts_its_crossings_is_a_fault() {
+        for counted in [0, 1, 2] {
+            let found = frame_with(|edit| {
+                let at = edit.take_for_good(1).unwrap();
+                let crossing = edit.write_crossing(at, Target { frame: 2, entry: 0 });
+                edit.count_crossings(counted - 1);
+                edit.count_keys(-1);
+                crossing
+            });
+            assert_eq!(found.is_ok(), counted == 1, "{counted} counted");
+        }
     }
 
     /// A later rewrite as a short leaf would cut it off.

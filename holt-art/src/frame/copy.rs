@@ -7,7 +7,7 @@
 use super::build::item_words;
 use super::edit::{Edit, NoRoom};
 use super::node::Node;
-use super::{Entry, Loc, Nature, Ref, View, Words};
+use super::{Entry, Kind, Loc, Nature, Ref, View, Words};
 
 /// A reusable list of what is still to be copied, so that depth costs no stack.
 pub(crate) type Pending = Vec<(Ref, Loc)>;
@@ -31,17 +31,24 @@ pub(crate) fn copy_subtree(
     while let Some((item, loc)) = pending.pop() {
         let at = copy_item(from, item, to, loc)?;
         if !item.is_inner() {
+            if item.kind() == Kind::Crossing {
+                to.count_crossings(1);
+            } else {
+                to.count_keys(1);
+            }
             continue;
         }
         let node = Node::read(from, item);
         let children_at = at + (node.children_at() - node.at());
         if !node.value().is_null() {
             copy_item(from, node.value(), to, Loc::new(at, 0))?;
+            to.count_keys(1);
         }
         for rank in 0..node.count() {
             let child = from.reference(node.child_loc(rank));
             if child.is_leaf() {
                 copy_item(from, child, to, Loc::nth(children_at, rank))?;
+                to.count_keys(1);
             }
         }
         for rank in (0..node.count()).rev() {
@@ -54,24 +61,21 @@ pub(crate) fn copy_subtree(
     Ok(())
 }
 
+/// Copies one block, which the caller counts, and stores the reference to it.
 fn copy_item(from: View<'_>, item: Ref, to: &mut Edit<'_>, loc: Loc) -> Result<usize, NoRoom> {
     let words = item_words(from, item);
     let at = to.take_in_order(words)?;
     to.copy_words(from, item.at(), at, words);
     to.set_ref(loc, Ref::new(item.kind(), at));
-    if item.is_leaf() {
-        to.count_keys(1);
-    }
     Ok(at)
 }
 
-/// Words and keys of the subtree `root` inside its frame.
-pub(crate) fn measure(view: View<'_>, root: Ref) -> (usize, usize) {
-    let (mut words, mut keys) = (0, 0);
+/// Words of the subtree `root` inside its frame.
+pub(crate) fn measure(view: View<'_>, root: Ref) -> usize {
+    let mut words = 0;
     let mut pending = vec![root];
     while let Some(item) = pending.pop() {
         words += item_words(view, item);
-        keys += usize::from(item.is_leaf());
         if item.is_inner() {
             let node = Node::read(view, item);
             if !node.value().is_null() {
@@ -80,7 +84,7 @@ pub(crate) fn measure(view: View<'_>, root: Ref) -> (usize, usize) {
             pending.extend(node.places().map(|loc| view.reference(loc)));
         }
     }
-    (words, keys)
+    words
 }
 
 /// A subtree that is to become entry `index` of a frame.

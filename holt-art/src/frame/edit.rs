@@ -6,7 +6,7 @@
 
 use super::saving::Saving;
 use super::{
-    COUNTERS, Counters, ENTRIES, Entry, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Loc,
+    COUNTERS, Counters, ENTRIES, Entry, Extent, FRAME_WORDS, FREE_HEADS, FREE_SIZES, IDENTITY, Loc,
     MIN_ENTRIES, Nature, Ref, View, Words,
 };
 use crate::sync::Ordering;
@@ -27,7 +27,8 @@ pub(crate) struct Edit<'f> {
     entry: usize,
     /// That entry's counters, written back by [`Edit::finish`].
     root_words: usize,
-    keys: usize,
+    /// The upper half of the entry's word as it is packed: one number to carry for all of it.
+    counts: u64,
     /// Blocks taken since the beginning: offset and words.
     taken: [(u16, u16); MAX_TAKEN],
     taken_len: usize,
@@ -39,13 +40,13 @@ impl<'f> Edit<'f> {
     /// Begins to change the subtree of `entry`.
     pub(crate) fn new(words: &'f Words, entry: usize) -> Self {
         let view = View::new(words);
-        let Entry { words: root_words, keys, .. } = view.entry(entry);
+        let word = view.word(ENTRIES + entry);
         Self {
             words,
             counters: view.counters(),
             entry,
-            root_words,
-            keys,
+            root_words: Entry::unpack(word).words,
+            counts: word >> 32,
             taken: [(0, 0); MAX_TAKEN],
             taken_len: 0,
             saving: None,
@@ -180,19 +181,27 @@ impl<'f> Edit<'f> {
     /// Counts records of the entry's subtree that came or went.
     #[inline]
     pub(crate) fn count_keys(&mut self, change: isize) {
-        self.keys = self.keys.wrapping_add_signed(change);
+        self.counts = self.counts.wrapping_add_signed(change as i64);
+    }
+
+    /// Counts crossings of the entry's subtree that came or went.
+    #[inline]
+    pub(crate) fn count_crossings(&mut self, change: isize) {
+        self.counts = self.counts.wrapping_add_signed((change as i64) << 16);
     }
 
     /// Counts blocks and records that are in the frame already as the entry's own.
-    pub(crate) fn adopt(&mut self, words: usize, keys: usize) {
-        self.root_words += words;
-        self.keys += keys;
+    pub(crate) fn adopt(&mut self, part: Extent) {
+        self.root_words += part.words;
+        self.count_keys(part.keys as isize);
+        self.count_crossings(part.crossings as isize);
     }
 
     /// Counts blocks and records that stay in the frame as the entry's own no longer.
-    pub(crate) fn disown(&mut self, words: usize, keys: usize) {
-        self.root_words -= words;
-        self.keys -= keys;
+    pub(crate) fn disown(&mut self, part: Extent) {
+        self.root_words -= part.words;
+        self.count_keys(-(part.keys as isize));
+        self.count_crossings(-(part.crossings as isize));
     }
 
     /// Notes whether an insertion was behind everything below its node, for the
@@ -214,13 +223,16 @@ impl<'f> Edit<'f> {
     pub(crate) fn finish(self) {
         self.set(COUNTERS, self.counters.pack());
         let root = self.view().reference(Loc::entry(self.entry));
-        let entry = Entry { root, words: self.root_words, keys: self.keys, occupied: true };
-        self.set(ENTRIES + self.entry, entry.pack());
+        let entry = Entry { root, words: self.root_words, occupied: true, ..Entry::default() };
+        self.set(ENTRIES + self.entry, entry.pack() | self.counts << 32);
     }
 
     /// Writes the counters back and takes the entry, whose subtree is gone, out of use.
     pub(crate) fn vacate(self) {
-        debug_assert_eq!((self.root_words, self.keys), (0, 0));
+        debug_assert_eq!(
+            (self.root_words, Entry::unpack(self.counts << 32).extent()),
+            (0, Extent::default())
+        );
         self.set(COUNTERS, self.counters.pack());
         self.set(ENTRIES + self.entry, Entry::default().pack());
     }

@@ -8,7 +8,7 @@ use super::copy::{Pending, copy_subtree};
 use super::edit::{Edit, NoRoom};
 use super::leaf::{Leaf, MAX_SUFFIX, Shape, Value};
 use super::node::{MAX_PREFIX, Node};
-use super::{Ref, View};
+use super::{Kind, Ref, View};
 
 /// Most words by which a subtree grows when `before` bytes come in front of its root.
 pub(crate) fn growth(before: usize) -> usize {
@@ -106,6 +106,8 @@ pub(crate) fn give_subtree(edit: &mut Edit<'_>, root: Ref, blob: &mut impl FnMut
                 blob(leaf.blob_number(view));
             }
             edit.count_keys(-1);
+        } else if item.kind() == Kind::Crossing {
+            edit.count_crossings(-1);
         } else if item.is_inner() {
             let node = Node::read(view, item);
             if !node.value().is_null() {

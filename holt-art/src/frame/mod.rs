@@ -9,7 +9,8 @@
 //! word 0        used (first word never handed out) | live words | entries in the table | ascending-insert score
 //! word 1        frame number (32) | format of the frame (8) | level (8) | longest key (16)
 //! words 2..10   heads of the free lists of 1…32 words, one lane each
-//! words 10..    entry table, one word an entry: root ref | live words | keys | 1 when in use
+//! words 10..    entry table, one word an entry: root ref (16) | live words (16) | keys (16) |
+//!               crossings (15) | 1 when in use
 //! then          nodes and leaves, handed out upwards from `used`
 //! ```
 //!
@@ -56,7 +57,7 @@ pub(crate) const FREE_SIZES: usize = 32;
 /// First word of the entry table.
 pub(crate) const ENTRIES: usize = FREE_HEADS + FREE_SIZES / 4;
 /// Format of the words in a frame, kept in every image.
-pub(crate) const FRAME_FORMAT: u64 = 2;
+pub(crate) const FRAME_FORMAT: u64 = 3;
 /// Entries that a new frame has room for.
 pub(crate) const MIN_ENTRIES: usize = 4;
 /// Nothing larger than this many words is put into a frame; larger values are blobs.
@@ -252,6 +253,28 @@ impl Counters {
     }
 }
 
+/// What a subtree consists of inside its frame, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Extent {
+    /// Words of its blocks.
+    pub(crate) words: usize,
+    /// Records.
+    pub(crate) keys: usize,
+    /// Crossings to other frames.
+    pub(crate) crossings: usize,
+}
+
+impl Extent {
+    /// What is left without a part of it.
+    pub(crate) fn without(self, part: Self) -> Self {
+        Self {
+            words: self.words - part.words,
+            keys: self.keys - part.keys,
+            crossings: self.crossings - part.crossings,
+        }
+    }
+}
+
 /// An entry of a frame: the root of a subtree that exactly one crossing owns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Entry {
@@ -261,16 +284,30 @@ pub(crate) struct Entry {
     pub(crate) words: usize,
     /// Keys of the subtree inside this frame.
     pub(crate) keys: usize,
+    /// Crossings of the subtree inside this frame: where it goes on in others.
+    pub(crate) crossings: usize,
     /// Whether the entry is in use.
     pub(crate) occupied: bool,
 }
 
 impl Entry {
+    /// An entry in use.
+    pub(crate) fn new(root: Ref, extent: Extent) -> Self {
+        let Extent { words, keys, crossings } = extent;
+        Self { root, words, keys, crossings, occupied: true }
+    }
+
+    /// What its subtree consists of.
+    pub(crate) fn extent(self) -> Extent {
+        Extent { words: self.words, keys: self.keys, crossings: self.crossings }
+    }
+
     pub(crate) fn pack(self) -> u64 {
         u64::from(self.root.0)
             | (self.words as u64) << 16
             | (self.keys as u64) << 32
-            | u64::from(self.occupied) << 48
+            | (self.crossings as u64) << 48
+            | u64::from(self.occupied) << 63
     }
 
     #[inline]
@@ -279,7 +316,8 @@ impl Entry {
             root: Ref(word as u16),
             words: (word >> 16) as usize & 0xFFFF,
             keys: (word >> 32) as usize & 0xFFFF,
-            occupied: word >> 48 & 1 == 1,
+            crossings: (word >> 48) as usize & 0x7FFF,
+            occupied: word >> 63 == 1,
         }
     }
 }

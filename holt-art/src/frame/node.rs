@@ -192,24 +192,30 @@ impl<'a> Node<'a> {
     pub(crate) fn next(&self, from: usize) -> Option<(u8, Loc)> {
         match self.kind {
             Kind::Bitmap => {
-                let mut word = from >> 6;
-                let mut mask = u64::MAX << (from & 63);
-                while word < 4 {
-                    let bits = self.view.word(self.at + 1 + word) & mask;
-                    if bits != 0 {
-                        let byte = (word << 6) as u8 | bits.trailing_zeros() as u8;
-                        let all = self.view.word(self.at + 1 + word);
-                        return Some((byte, self.child_loc(self.bitmap_rank(byte, all))));
-                    }
-                    word += 1;
-                    mask = u64::MAX;
-                }
-                None
+                let byte = self.set_from(from)?;
+                let all = self.view.word(self.at + 1 + usize::from(byte >> 6));
+                Some((byte, self.child_loc(self.bitmap_rank(byte, all))))
             }
             _ => (0..self.count())
                 .map(|rank| (self.key(rank), self.child_loc(rank)))
                 .find(|&(byte, _)| usize::from(byte) >= from),
         }
+    }
+
+    /// The first byte from `from` on that a bitmap node has a child for.
+    #[inline]
+    fn set_from(&self, from: usize) -> Option<u8> {
+        let mut word = from >> 6;
+        let mut mask = u64::MAX << (from & 63);
+        while word < 4 {
+            let bits = self.view.word(self.at + 1 + word) & mask;
+            if bits != 0 {
+                return Some((word << 6) as u8 | bits.trailing_zeros() as u8);
+            }
+            word += 1;
+            mask = u64::MAX;
+        }
+        None
     }
 
     /// Where the children are stored, in byte order: as [`Node::children`], without the bytes
@@ -221,10 +227,15 @@ impl<'a> Node<'a> {
 
     /// All children in byte order.
     pub(crate) fn children(self) -> impl Iterator<Item = (u8, Loc)> + 'a {
-        let mut from = 0;
+        let (mut rank, mut from) = (0, 0);
         std::iter::from_fn(move || {
-            let (byte, loc) = self.next(from)?;
-            from = usize::from(byte) + 1;
+            let byte = match self.kind {
+                Kind::N4 | Kind::N16 if rank < self.count() => self.key(rank),
+                Kind::N4 | Kind::N16 => return None,
+                _ => self.set_from(from)?,
+            };
+            let loc = self.child_loc(rank);
+            (rank, from) = (rank + 1, usize::from(byte) + 1);
             Some((byte, loc))
         })
     }

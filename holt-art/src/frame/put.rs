@@ -9,7 +9,7 @@ use super::key::Key;
 use super::leaf::{Leaf, MAX_SUFFIX, Shape, Value, common};
 use super::node::{MAX_PREFIX, Node};
 use super::walk::{End, Site};
-use super::{FRAME_WORDS, Kind, Ref, Target};
+use super::{FRAME_WORDS, Ref, Target};
 
 /// Most bytes of a key's rest that are put into the frame where the descent ended;
 /// a longer rest gets frames of its own, linked by a crossing.
@@ -107,17 +107,13 @@ impl Rest<'_> {
 
     /// Writes the rest from `from` on into its blocks.
     fn write(&self, edit: &mut Edit<'_>, hanging: &Hanging, from: usize, version: u64) -> Ref {
-        let crossing = |target: &Target| {
-            edit.set(hanging.end, target.pack());
-            Ref::new(Kind::Crossing, hanging.end)
-        };
         let value = match &self.end {
             RestEnd::Value(value) => value,
-            RestEnd::Entry(target) => return crossing(target),
+            RestEnd::Entry(target) => return edit.write_crossing(hanging.end, *target),
             RestEnd::Subtree(root) => return *root,
             RestEnd::Link(link) => {
                 let mut below = match link {
-                    Link::Entry(target) => crossing(target),
+                    Link::Entry(target) => edit.write_crossing(hanging.end, *target),
                     Link::Subtree(root) => *root,
                 };
                 let nodes = self.key.rest(from).chunks(MAX_PREFIX + 1);

@@ -38,6 +38,8 @@ pub(crate) fn give_chain(edit: &mut Edit<'_>, start: Ref) {
         } else {
             if at.is_leaf() {
                 edit.count_keys(-1);
+            } else if at.kind() == Kind::Crossing {
+                edit.count_crossings(-1);
             }
             Ref::NULL
         };

@@ -5,7 +5,7 @@ use super::key::Key;
 use super::leaf::{Leaf, equal};
 use super::node::Node;
 use super::walk::Fork;
-use super::{Entry, FRAME_WORDS, Kind, Loc, Ref, Target, View};
+use super::{Entry, Extent, FRAME_WORDS, Kind, Loc, Ref, Target, View};
 
 /// Where a descent towards a prefix ended.
 #[derive(Clone, Copy, Debug)]
@@ -203,49 +203,57 @@ pub(crate) fn content(view: View<'_>, root: Ref, most: usize) -> Option<Content>
     Some(content)
 }
 
-/// A count of words and keys under way.
+/// A count under way.
 struct Tally {
     pending: Vec<Ref>,
     /// This subtree is left out.
     except: Ref,
-    words: usize,
-    keys: usize,
+    extent: Extent,
 }
 
 impl Tally {
     fn new(root: Ref, except: Ref) -> Self {
-        Self { pending: vec![root], except, words: 0, keys: 0 }
+        Self { pending: vec![root], except, extent: Extent::default() }
     }
 
-    /// Counts one block; false when there is none left.
+    /// Counts one block and the crossings right below it; false when there is none left.
     fn step(&mut self, view: View<'_>) -> bool {
         let Some(item) = self.pending.pop() else { return false };
         if item == self.except {
             return true;
         }
-        self.words += item_words(view, item);
-        self.keys += usize::from(item.is_leaf());
+        self.extent.words += item_words(view, item);
+        self.extent.keys += usize::from(item.is_leaf());
+        self.extent.crossings += usize::from(item.kind() == Kind::Crossing);
         if item.is_inner() {
             let node = Node::read(view, item);
             if !node.value().is_null() {
                 self.pending.push(node.value());
             }
-            self.pending.extend(node.places().map(|loc| view.reference(loc)));
+            for child in node.places().map(|loc| view.reference(loc)) {
+                // Upper nodes have little else below them, and these need not be looked at.
+                if child.kind() == Kind::Crossing {
+                    self.extent.words += 1;
+                    self.extent.crossings += 1;
+                } else {
+                    self.pending.push(child);
+                }
+            }
         }
         true
     }
 }
 
-/// Words and keys of the subtree `root` of a frame that nobody changes, below an entry with
+/// What the subtree `root` consists of, one of a frame that nobody changes, below an entry with
 /// these counters. It is counted itself, or what the entry has beside it, whichever is less.
-pub(crate) fn share(view: View<'_>, entry: Entry, root: Ref) -> (usize, usize) {
+pub(crate) fn share(view: View<'_>, entry: Entry, root: Ref) -> Extent {
     let (mut own, mut others) = (Tally::new(root, Ref::NULL), Tally::new(entry.root, root));
     loop {
         if !own.step(view) {
-            return (own.words, own.keys);
+            return own.extent;
         }
         if !others.step(view) {
-            return (entry.words - others.words, entry.keys - others.keys);
+            return entry.extent().without(others.extent);
         }
     }
 }

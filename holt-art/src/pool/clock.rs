@@ -20,7 +20,7 @@ use super::source::FrameSource;
 use super::{FrameId, Latched, Pool};
 use crate::arena::Arena;
 use crate::error::Error;
-use crate::frame::check::check;
+use crate::frame::check::{check, check_format};
 use crate::frame::{View, Words};
 use crate::pool::gate::{Closed, Gate, Pass};
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, wait};
@@ -215,7 +215,7 @@ fn check_head(words: &Words, number: u32, bytes: usize) -> Result<(), String> {
     if view.number() != number {
         return Err(format!("it is frame {}", view.number()));
     }
-    Ok(())
+    check_format(view)
 }
 
 impl Pool {

@@ -7,7 +7,7 @@ use super::Pool;
 use super::blobs::{BLOB_OBJECT, UNBORN};
 use super::gate::Closed;
 use super::latch::NO_SLOT;
-use super::pins::{Since, slot_at};
+use super::pins::{Since, changed_at, slot_at};
 use crate::error::Error;
 use crate::frame::{FRAME_WORDS, View, saving};
 use crate::sync::{Ordering, fence, lock};
@@ -90,10 +90,7 @@ impl Cut {
                 let epoch = pool.epoch_of(number);
                 // A frame that a writer has moved on since then is among the preserved images,
                 // which are looked through afterwards (pool::pins, edge 3).
-                let slot = slot_at(latch, epoch, self.epoch);
-                // Acquire: as in `slot_at`. What was changed since is later than the floor, too.
-                slot.is_some_and(|slot| slot != NO_SLOT)
-                    && Since::of(epoch.load(Ordering::Acquire)).epoch() > floor
+                changed_at(latch, epoch, floor, self.epoch)
             })
             .map(u64::from)
             .collect();

@@ -459,6 +459,7 @@ impl Pool {
     pub(crate) fn take_slot(&self) -> Result<u32, Error> {
         let slot = lock(&self.books).take_slot();
         let slot = slot.or_else(|| self.find_slot()).ok_or_else(|| self.full())?;
+        self.frames.outgrow(slot);
         // Release fence: a reader that sees what is stored into the slot from here on also
         // sees that the frame it came for has left the slot (pool::latch, edge 3).
         fence(Ordering::Release);

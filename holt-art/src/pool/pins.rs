@@ -54,7 +54,7 @@
 //! `a_snapshot_is_the_state_under_the_closed_gate`,
 //! `a_pin_that_goes_while_a_writer_copies_leaks_nothing`.
 
-use super::latch::LatchRef;
+use super::latch::{LatchRef, NO_SLOT};
 use crate::sync::{AtomicU64, Ordering};
 
 /// See the module's documentation.
@@ -179,4 +179,14 @@ pub(crate) fn slot_at(latch: LatchRef<'_>, epoch: &AtomicU64, at: u64) -> Option
     // Acquire: edge 3; after the acquire load of the word.
     let since = Since::of(epoch.load(Ordering::Acquire)).epoch();
     (since <= at).then_some(slot)
+}
+
+/// Whether the live slot of this word holds what the frame was at the pinned epoch `at`, and
+/// that had changed after the epoch `floor`. False as well for a frame that has changed since.
+pub(crate) fn changed_at(latch: LatchRef<'_>, epoch: &AtomicU64, floor: u64, at: u64) -> bool {
+    let slot = latch.slot();
+    // Acquire: as in `slot_at`. One load for both bounds: between two of them the first change
+    // since would make a frame that was clean at `at` look as if it had been changed there.
+    let since = Since::of(epoch.load(Ordering::Acquire)).epoch();
+    floor < since && since <= at && slot != NO_SLOT
 }

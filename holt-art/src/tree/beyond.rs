@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::leaf::{MAX_SUFFIX, Shape, Value};
 use crate::frame::node::MAX_PREFIX;
-use crate::frame::{Entry, FRAME_WORDS, Kind, Loc, Ref, Target};
+use crate::frame::{Entry, FRAME_WORDS, Loc, Ref, Target};
 use crate::pool::{Latched, Pool};
 
 use super::outcome::Version;
@@ -85,8 +85,7 @@ impl<'p> Beyond<'p> {
                 }
                 (Some(target), _) => {
                     let at = edit.take_for_good(1).expect(room);
-                    edit.set(at, target.pack());
-                    Ref::new(Kind::Crossing, at)
+                    edit.write_crossing(at, target)
                 }
                 (None, ChainEnd::Entry(_)) => unreachable!("such a chain ends in its entry"),
             };

@@ -9,10 +9,13 @@
 use super::Tree;
 use super::images::{Branch, Held, Images, Item};
 use super::outcome::Version;
+use super::split::hand_down;
 use crate::error::Error;
-use crate::frame::Nature;
+use crate::frame::copy::entries;
+use crate::frame::edit::Edit;
 use crate::frame::leaf::MAX_SUFFIX;
 use crate::frame::node::MAX_PREFIX;
+use crate::frame::{Loc, Nature, Target};
 use crate::pool::{Latched, Pool};
 use crate::{MAX_KEY, MAX_VALUE};
 
@@ -105,12 +108,34 @@ impl Tree {
         if !root.view().entry(0).root.is_null() {
             return Err(Error::NotEmpty);
         }
+        // What has moved away from an emptied tree may still be in its root frame.
+        let shared = entries(root.view()).any(|(index, _)| index != 0);
+        let own = if shared {
+            made.frames.push(self.pool.new_frame(last.level)?);
+            made.frames.push(self.pool.new_frame(0)?);
+            Some(made.frames[made.frames.len() - 2].number())
+        } else {
+            None
+        };
         root.writable()?;
         let slot = self.pool.take_slot()?;
+        let words = self.pool.slot_words(slot);
         let nature = root.view().nature();
         let longest = nature.longest.max(loader.longest as u16);
         let nature = Nature { level: last.level, longest, ..nature };
-        last.write(self.pool.slot_words(slot), nature, number_of, &made.blobs);
+        match (own, &made.frames[..]) {
+            (Some(own), [.., frame, below]) => {
+                last.write(frame.words(), nature.below(own), number_of, &made.blobs);
+                hand_down(root.view(), below, words);
+                Edit::set_nature(words, Nature { level: last.level.saturating_add(1), ..nature });
+                let mut edit = Edit::new(words, 0);
+                let cell = edit.take_for_good(1).expect("a frame has room for one crossing more");
+                let crossing = edit.write_crossing(cell, Target { frame: own, entry: 0 });
+                edit.set_ref(Loc::entry(0), crossing);
+                edit.finish();
+            }
+            _ => last.write(words, nature, number_of, &made.blobs),
+        }
         for &blob in &made.blobs {
             self.pool.blob_born(blob);
         }

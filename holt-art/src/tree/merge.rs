@@ -8,7 +8,7 @@
 
 use super::Tree;
 use super::path::Step;
-use super::run::{Part, Run};
+use super::run::{Part, Run, frames_below};
 use super::spare::{Spare, settle};
 use crate::error::Error;
 use crate::frame::copy::copy_subtree;
@@ -22,6 +22,10 @@ const SPARSE: usize = FRAME_WORDS * 70 / 100;
 const TOGETHER: usize = FRAME_WORDS * 90 / 100;
 /// A parent that has other frames below it is filled no further by what comes home to it.
 const HOME: usize = FRAME_WORDS * 60 / 100;
+/// When this much or less is left of a frame by one of its parents, the others are looked for.
+const REMAINDER: usize = FRAME_WORDS / 2;
+/// Most frames that are asked whether they are the parents.
+const PARENTS: usize = 16;
 /// On either side this many neighbours take part.
 const REACH: usize = 5;
 
@@ -73,15 +77,70 @@ impl Tree {
         for _ in 0..2 {
             // A frame that changed meanwhile, a full pool: the merge is simply not done.
             let Ok(Some(path)) = self.descend_path(key) else { return };
-            let sparse = |step: &Step| self.pool.view(step.seen).counters().live <= SPARSE;
-            let mut sparse = (1..path.len()).rev().filter(|&level| sparse(&path[level]));
-            let merged =
-                sparse.find_map(|level| match self.merge(&path[level - 1], &path[level]) {
-                    Ok(Merged::NoPlace) => None,
-                    merged => Some(merged),
-                });
-            if !matches!(merged, Some(Ok(Merged::Compacted))) {
+            if !matches!(self.merge_lowest(&path), Some(Ok(Merged::Compacted))) {
                 return;
+            }
+        }
+    }
+
+    /// As [`Tree::merge_below`], for the path that led to an entry which is gone: a descent would
+    /// end above the frame that it was in.
+    #[cold]
+    pub(super) fn merge_along(&self, path: &[Step]) {
+        for _ in 0..2 {
+            // Which of the frames still leads to which is looked at when both are latched.
+            let now = |step: &Step| Some(Step { seen: self.pool.neighbour(step.frame)?, ..*step });
+            let path: Vec<Step> = path.iter().map_while(now).collect();
+            if !matches!(self.merge_lowest(&path), Some(Ok(Merged::Compacted))) {
+                return;
+            }
+        }
+    }
+
+    /// Merges the lowest sparse frame of the path for whose content there is room; `None` when
+    /// there is none.
+    fn merge_lowest(&self, path: &[Step]) -> Option<Result<Merged, Error>> {
+        let sparse = |step: &Step| self.pool.view(step.seen).counters().live <= SPARSE;
+        let mut sparse = (1..path.len()).rev().filter(|&level| sparse(&path[level]));
+        sparse.find_map(|level| match self.merge(&path[level - 1], &path[level]) {
+            Ok(Merged::NoPlace) => None,
+            Ok(Merged::Done) => {
+                if level > 1 {
+                    self.merge_rest(&path[level - 2..=level]);
+                }
+                Some(Ok(Merged::Done))
+            }
+            merged => Some(merged),
+        })
+    }
+
+    /// Merges what other parents own in a frame that one of them has taken its own from: nobody
+    /// might come by there any more. They are looked for beside that one. The three steps are those
+    /// to the frame above the parent, to the parent and to the frame.
+    fn merge_rest(&self, steps: &[Step]) {
+        let [above, parent, step] = steps else { return };
+        let again = |frame| {
+            let seen = self.pool.neighbour(frame)?;
+            Some((seen, self.pool.view(seen)))
+        };
+        let rest = || again(step.frame).filter(|(_, view)| view.counters().live <= REMAINDER);
+        if rest().is_none() {
+            return;
+        }
+        let Some((seen, _)) = again(above.frame) else { return };
+        let Some(latched) = self.pool.latch_at(above.frame, seen) else { return };
+        let parents = frames_below(latched.view());
+        drop(latched);
+        let others =
+            parents.into_iter().filter(|other| ![parent.frame, step.frame].contains(other));
+        for other in others.take(PARENTS) {
+            let (Some((seen, _)), Some((seen_above, view))) = (rest(), again(other)) else {
+                continue;
+            };
+            if view.nature().level > 0 {
+                let above = Step { frame: other, seen: seen_above, ..*parent };
+                // As elsewhere: what is in the way is left to a later removal.
+                let _ = self.merge(&above, &Step { seen, ..*step });
             }
         }
     }
@@ -97,8 +156,9 @@ impl Tree {
         let Some(mut frame) = self.pool.latch_at(step.frame, step.seen) else {
             return Ok(Merged::Lost);
         };
+        // None when the last entry that the parent had there is gone.
         let Some(run) = Run::find(parent.view(), frame.view(), above, step) else {
-            return Err(Error::Damaged { frame: above.frame });
+            return Ok(Merged::NoPlace);
         };
         if let Some(takers) = self.takers(&run, &frame) {
             return self.share_out(&run, &mut parent, frame, takers);
@@ -119,7 +179,7 @@ impl Tree {
             let mut edit = parent.edit(part.owner);
             copy_subtree(frame.view(), part.root, &mut edit, part.loc, &mut pending)
                 .expect("the parent's room was counted");
-            edit.give(part.cell, 1);
+            edit.give_crossing(part.cell);
             edit.finish();
         }
         settle(frame, &[], run.kept(), None, spare);

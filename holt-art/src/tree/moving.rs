@@ -8,8 +8,8 @@
 //! * A larger one stays where it is. In the frame where the new name ends it is hung by its
 //!   root. In any other it becomes an entry of its frame, if it is not one already, and a
 //!   crossing leads there. No node of it is touched but its root.
-//! * Where neither goes, because of a tree's root frame, a full table of entries or a name of
-//!   thousands of bytes, it is written again in a frame of its own.
+//! * Where neither goes, because of a full table of entries or a name of thousands of bytes, it
+//!   is written again in a frame of its own.
 //!
 //! What hangs further down, behind crossings, is never touched. The cost follows the depth
 //! of the two names, and is that of copying a frame at most.
@@ -26,7 +26,7 @@ use crate::frame::node::MAX_PREFIX;
 use crate::frame::put::{Link, MAX_REST, Rest, RestEnd, put, rest_length};
 use crate::frame::under::{Content, Reach, content, share};
 use crate::frame::walk::Site;
-use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Loc, MIN_ENTRIES, Ref, Target, View};
+use crate::frame::{ENTRIES, Entry, Extent, FRAME_WORDS, Loc, MIN_ENTRIES, Ref, Target, View};
 use crate::pool::Latched;
 use crate::sync::yield_now;
 
@@ -50,8 +50,8 @@ const MOST_ENTRIES: usize = 1024;
 pub(super) enum Stays {
     /// Nothing: it has been written again, or is not wanted any more.
     Nothing,
-    /// Its nodes, of so many words and keys, which this entry counts too.
-    Nodes { home: Target, words: usize, keys: usize },
+    /// Its nodes, which this entry counts too.
+    Nodes { home: Target, extent: Extent },
     /// The entry that holds it and nothing else.
     Entry,
 }
@@ -60,8 +60,8 @@ pub(super) enum Stays {
 struct Source<'v> {
     /// The last step of the path to it.
     at: Step,
-    /// Whether its frame is the root frame of its tree.
-    in_root: bool,
+    /// Whether its entry is that of its tree, which stays even when it is empty.
+    of_tree: bool,
     view: View<'v>,
     /// Bytes of the root's own prefix or suffix that belong to the old name.
     skip: usize,
@@ -80,7 +80,7 @@ impl Source<'_> {
 
     /// Whether its entry holds nothing else.
     fn is_entry(&self) -> bool {
-        !self.in_root && self.at.spot.loc == Loc::entry(self.at.entry)
+        !self.of_tree && self.at.spot.loc == Loc::entry(self.at.entry)
     }
 }
 
@@ -95,14 +95,14 @@ struct Place<'a, 'p> {
 }
 
 impl Place<'_, '_> {
-    /// Hangs what `end` says; false when there is no room. `adopted` are words and keys that
-    /// the place's entry counts from now on.
-    fn put(&self, end: RestEnd<'_>, adopted: (usize, usize)) -> bool {
+    /// Hangs what `end` says; false when there is no room. What is `adopted` the place's entry
+    /// counts from now on.
+    fn put(&self, end: RestEnd<'_>, adopted: Extent) -> bool {
         let mut edit = self.frame.edit(self.entry);
         let rest = Rest { key: self.to, end };
         let done = put(&mut edit, self.site, &rest, || 0).is_ok();
         if done {
-            edit.adopt(adopted.0, adopted.1);
+            edit.adopt(adopted);
         }
         edit.finish();
         done
@@ -213,8 +213,8 @@ impl Tree {
         let here = at.frame == latched.number();
         let view = if here { latched.view() } else { self.pool.view(at.seen) };
         let content = small(view, at.spot.at).ok_or(Error::Damaged { frame: at.frame })?;
-        let in_root = at.frame == self.root;
-        Ok(Source { at, in_root, view, skip: from.len() - at.spot.from, content })
+        let of_tree = at.frame == self.root && at.entry == 0;
+        Ok(Source { at, of_tree, view, skip: from.len() - at.spot.from, content })
     }
 
     /// Hangs the subtree without writing it again, where that goes.
@@ -226,25 +226,18 @@ impl Tree {
             return self.hang_apart(place, source);
         }
         if frame == place.frame.number() {
-            let (words, keys) = if entry == place.entry {
-                (0, 0)
+            let extent = if entry == place.entry {
+                Extent::default()
             } else {
                 share(source.view, source.view.entry(entry), root)
             };
-            let hung = place.put(RestEnd::Link(Link::Subtree(root)), (words, keys));
+            let hung = place.put(RestEnd::Link(Link::Subtree(root)), extent);
             let home = place.target();
-            return Ok(if hung {
-                Hung::Done(Stays::Nodes { home, words, keys })
-            } else {
-                Hung::NoRoom
-            });
+            return Ok(if hung { Hung::Done(Stays::Nodes { home, extent }) } else { Hung::NoRoom });
         }
         if source.is_entry() {
             let target = Target { frame, entry: entry as u16 };
             return Ok(hang_entry(place, source, target, Stays::Entry));
-        }
-        if source.in_root {
-            return self.hang_apart(place, source);
         }
         let table = source.view.counters().entries;
         let free = (0..table).find(|&index| !source.view.entry(index).occupied);
@@ -257,11 +250,11 @@ impl Tree {
             return Ok(Hung::Again);
         };
         held.writable()?;
-        let (words, keys) = share(held.view(), held.view().entry(entry), root);
+        let extent = share(held.view(), held.view().entry(entry), root);
         let home = Target { frame, entry: index as u16 };
-        let hung = hang_entry(place, source, home, Stays::Nodes { home, words, keys });
+        let hung = hang_entry(place, source, home, Stays::Nodes { home, extent });
         if let Hung::Done(_) = hung {
-            Edit::set_entry(held.words(), index, Entry { root, words, keys, occupied: true });
+            Edit::set_entry(held.words(), index, Entry::new(root, extent));
         }
         Ok(hung)
     }
@@ -269,7 +262,7 @@ impl Tree {
     /// Hangs a copy of the subtree in a new frame.
     fn hang_apart(&self, place: &Place<'_, '_>, source: &Source<'_>) -> Result<Hung, Error> {
         let apart = self.write_apart(source, place.before)?;
-        if !place.put(RestEnd::Entry(apart.target()), (0, 0)) {
+        if !place.put(RestEnd::Entry(apart.target()), Extent::default()) {
             apart.discard();
             return Ok(Hung::NoRoom);
         }
@@ -322,7 +315,7 @@ fn has_room_for_entries(view: View<'_>) -> bool {
 
 /// Hangs an entry of another frame.
 fn hang_entry(place: &Place<'_, '_>, source: &Source<'_>, target: Target, stays: Stays) -> Hung {
-    if !place.put(RestEnd::Link(Link::Entry(target)), (0, 0)) {
+    if !place.put(RestEnd::Link(Link::Entry(target)), Extent::default()) {
         return Hung::NoRoom;
     }
     raise_level(place.frame, source.level() + 1);

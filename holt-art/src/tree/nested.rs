@@ -8,7 +8,7 @@ use crate::frame::edit::Edit;
 use crate::frame::key::Key;
 use crate::frame::leaf::{Shape, Value};
 use crate::frame::walk::End;
-use crate::frame::{Entry, Kind, Loc, Nature, Ref, Target};
+use crate::frame::{Entry, Loc, Nature, Ref, Target};
 use crate::pool::{Latched, Pool, PoolOptions};
 
 /// What hangs below a byte of a node made by hand.
@@ -34,8 +34,7 @@ fn plant(frame: &Latched<'_>, index: usize, children: &[(u8, Child)]) {
             Child::Large(length) => plant_leaf(&mut edit, &vec![b'v'; *length]),
             Child::Crossing(target) => {
                 let at = edit.take_for_good(1).unwrap();
-                edit.set(at, target.pack());
-                Ref::new(Kind::Crossing, at)
+                edit.write_crossing(at, *target)
             }
         };
         below.push((*byte, item));

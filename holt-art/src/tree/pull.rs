@@ -63,8 +63,7 @@ pub(super) fn pull_up(
             return pulled;
         };
         let loose = Loose::read(view, part.root);
-        let weights: Vec<usize> =
-            loose.children().map(|(_, child)| measure(view, child).0).collect();
+        let weights: Vec<usize> = loose.children().map(|(_, child)| measure(view, child)).collect();
         // A heavy child is pulled up in turn, unless its frame could not be cut then.
         let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
         let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
@@ -103,15 +102,19 @@ fn pull_node(
         let rank = loose.children().position(|(other, _)| Some(other) == byte)?;
         Some((rank, from + 1))
     });
+    let here = parent.view().crossing(part.cell);
     let at = parent.take_for_good(loose.words()).expect(room);
     let children: Vec<(u8, Ref)> = loose.children().collect();
     let mut new_parts = Vec::with_capacity(children.len());
     for (rank, &(_, child)) in children.iter().enumerate() {
         let cell = parent.take_for_good(1).expect(room);
-        loose.set_child(rank, Ref::new(Kind::Crossing, cell));
-        if child.kind() == Kind::Crossing {
-            // The crossing itself moves up, and its target has a new owner.
-            parent.set(cell, view.word(child.at()));
+        let moves_up = child.kind() == Kind::Crossing;
+        // A crossing itself moves up, and its target has a new owner. Those to the new parts are
+        // set when these have their places.
+        let target = if moves_up { view.crossing(child.at()) } else { here };
+        let crossing = parent.write_crossing(cell, target);
+        loose.set_child(rank, crossing);
+        if moves_up {
             continue;
         }
         let wanted = wanted.filter(|&(wanted, _)| wanted == rank).map(|(_, from)| from);
@@ -126,6 +129,6 @@ fn pull_node(
         copy_subtree(view, value, parent, head.value_loc(), &mut Vec::new()).expect(room);
     }
     parent.set_ref(part.loc, node);
-    parent.give(part.cell, 1);
+    parent.give_crossing(part.cell);
     new_parts.into_iter().map(|(rank, new)| Part { loc: head.child_loc(rank), ..new }).collect()
 }

@@ -57,7 +57,7 @@ impl Tree {
                 }
                 continue;
             }
-            let is_tree = step.frame == self.root;
+            let is_tree = step.frame == self.root && step.entry == 0;
             if step.site.fork.is_none() && !is_tree {
                 match self.remove_entry(key, condition, &mut sequence, false)? {
                     Some(removed) => return Ok(removed),
@@ -158,7 +158,7 @@ impl Tree {
             self.pool.free_blob(number);
         }
         if sparse {
-            self.merge_below(key);
+            self.merge_along(&path);
         }
         Ok(Some(Removed::Removed(version)))
     }

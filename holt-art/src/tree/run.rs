@@ -1,6 +1,8 @@
 //! What a parent frame owns in one of its children: the entries that a split or a merge may
 //! move.
 
+use std::collections::BTreeSet;
+
 use super::path::Step;
 use crate::frame::copy::{Placed, entries};
 use crate::frame::node::Node;
@@ -85,7 +87,7 @@ impl Run {
             let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
             let answer = known.unwrap_or_else(|| {
                 let seen = pool.neighbour(number);
-                seen.is_some_and(|seen| pool.view(seen).nature().level == level)
+                seen.is_some_and(|seen| suits(pool.view(seen), level))
             });
             asked = Some((number, answer));
             answer.then_some(number)
@@ -116,7 +118,7 @@ impl Run {
                 }
                 asked.push(number);
                 let seen = pool.neighbour(number);
-                if seen.is_some_and(|seen| pool.view(seen).nature().level == level) {
+                if seen.is_some_and(|seen| suits(pool.view(seen), level)) {
                     found.push(number);
                 }
             }
@@ -150,6 +152,13 @@ impl Run {
     pub(super) fn words(&self) -> usize {
         self.parts.iter().map(|part| part.words + 1).sum()
     }
+}
+
+/// Whether entries of frames of the level may go to this frame. A tree's root frame has some only
+/// where they have become that.
+fn suits(view: View<'_>, level: u16) -> bool {
+    let nature = view.nature();
+    nature.level == level && nature.longest == 0
 }
 
 /// A crossing of a frame.
@@ -191,6 +200,15 @@ pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
         }
     }
     false
+}
+
+/// The frames that a latched frame's crossings lead to, each once.
+pub(super) fn frames_below(view: View<'_>) -> BTreeSet<u32> {
+    let mut cells = Vec::new();
+    for (owner, _) in entries(view) {
+        crossings(view, owner, &mut cells);
+    }
+    cells.into_iter().map(|cell| cell.target.frame).collect()
 }
 
 /// Where the crossings below entry `owner` lead to, in key order.

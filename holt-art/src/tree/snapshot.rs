@@ -1,6 +1,6 @@
 //! Reading a tree as it was when a snapshot was taken.
 
-use super::count::tally;
+use super::count::Tally;
 use super::cursor::Cursor;
 use super::entry::Entry;
 use super::get::{IntoVec, Local, Nothing, Take};
@@ -12,9 +12,9 @@ use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
-use crate::frame::under::{Reach, walk_under};
+use crate::frame::under::{Reach, Spot, walk_under};
 use crate::frame::walk::{End, walk};
-use crate::frame::{Loc, Ref};
+use crate::frame::{Loc, Target, View};
 use crate::pool::{FrameId, Snapshot};
 
 /// One tree of a [`Snapshot`], which it holds open. Cheap to clone.
@@ -209,28 +209,34 @@ impl SnapshotTree {
         self.cursor(Scan::prefix(prefix).reverse(true).limit(1)).next().transpose()
     }
 
-    /// Number of records whose keys begin with `prefix`. Nodes are visited, records are not.
+    /// Number of records whose keys begin with `prefix`. The cost is by frames, not by records:
+    /// frames keep count of what they hold.
     ///
     /// # Errors
     ///
     /// As [`Tree::get`](super::Tree::get).
     pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
         let pool = self.snapshot.pool();
-        let Some((frame, root)) = pool.fetching(|| self.under(prefix))? else { return Ok(0) };
-        let mut count = 0;
-        let mut pending = vec![(frame, Some(root), 0)];
-        while let Some((frame, root, entry)) = pending.pop() {
-            // The past does not change, so each frame is looked at by itself: all of them need
-            // not be in memory together.
-            let found = pool.fetching(|| {
+        // The past does not change, so each frame is looked at by itself: all of them need
+        // not be in memory together.
+        let look = |frame, look: &dyn Fn(View<'_>) -> Option<Tally>| {
+            pool.fetching(|| {
                 let past = self.snapshot.past();
-                let view = past.frame(frame)?;
-                let root = root.unwrap_or_else(|| view.entry(entry).root);
-                tally(view, root).ok_or(Error::Damaged { frame })
-            })?;
+                look(past.frame(frame)?).ok_or(Error::Damaged { frame })
+            })
+        };
+        let Some((frame, entry, spot)) = pool.fetching(|| self.under(prefix))? else {
+            return Ok(0);
+        };
+        let top = look(frame, &|view| Tally::of_end(view, entry, spot.loc, spot.at))?;
+        let mut count = top.keys;
+        let mut pending = top.crossings;
+        while let Some(&Target { frame, .. }) = pending.last() {
+            let first = pending.iter().rposition(|at| at.frame != frame).map_or(0, |at| at + 1);
+            let entries: Vec<u16> = pending.drain(first..).map(|target| target.entry).collect();
+            let found = look(frame, &|view| Tally::of_entries(view, entries.iter().copied()))?;
             count += found.keys;
-            let below = found.crossings.iter();
-            pending.extend(below.map(|at| (at.frame, None, usize::from(at.entry))));
+            pending.extend(found.crossings);
         }
         Ok(count)
     }
@@ -255,26 +261,27 @@ impl SnapshotTree {
         Ok(self.snapshot.pool().fetching(|| self.under(prefix))?.is_none())
     }
 
-    /// The frame and the root of the subtree of all keys that begin with `prefix`.
-    fn under(&self, prefix: &[u8]) -> Result<Option<(u32, Ref)>, Error> {
+    /// Where the subtree of all keys that begin with `prefix` is: the frame, the entry through
+    /// which the descent came in, and where it ended.
+    fn under(&self, prefix: &[u8]) -> Result<Option<(u32, usize, Spot)>, Error> {
         if prefix.len() > MAX_KEY {
             return Ok(None);
         }
         let past = self.snapshot.past();
         let prefix = Key::new(prefix);
         let mut frame = self.root;
-        let mut loc = Loc::entry(0);
+        let mut entry = 0;
         let mut from = 0;
         for _ in 0..=prefix.len() + MAX_STILL {
             let view = past.frame(frame)?;
-            let spot = walk_under(view, loc, prefix, from);
+            let spot = walk_under(view, Loc::entry(entry), prefix, from);
             match spot.reach {
-                Reach::Under => return Ok(Some((frame, spot.at))),
+                Reach::Under => return Ok(Some((frame, entry, spot))),
                 Reach::Nothing => return Ok(None),
                 Reach::Garbage => break,
                 Reach::Crossing(target) => {
                     frame = target.frame;
-                    loc = Loc::entry(usize::from(target.entry));
+                    entry = usize::from(target.entry);
                     from = spot.from;
                 }
             }

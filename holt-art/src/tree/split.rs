@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::frame::copy::{Placed, build, entries};
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
-use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target};
+use crate::frame::{ENTRIES, Entry, FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View, Words};
 use crate::pool::Latched;
 
 /// A frame with at most this share of live words gains enough by compaction.
@@ -103,7 +103,9 @@ impl Tree {
         self.pool.rewrite(frame, table)
     }
 
-    /// Hands the root's content to a new frame below it.
+    /// Hands the root's content to a new frame below it. Beside the tree's own entry the frame may
+    /// have others, for subtrees that have moved away: all of them are handed down, and keep their
+    /// places in either table.
     fn grow_root(&self, mut root: Latched<'_>) -> Result<(), Error> {
         let nature = root.view().nature();
         let below = self.pool.new_frame(nature.level)?;
@@ -114,19 +116,7 @@ impl Tree {
                 return Err(error);
             }
         };
-        let view = root.view();
-        let placed = [Placed { index: 0, root: view.entry(0).root }];
-        let below_nature = nature.below(below.number());
-        build(view, &placed, below.words(), below_nature, 0)
-            .expect("a frame without its free blocks is not larger");
-        let words = self.pool.slot_words(slot);
-        Edit::format(words, Nature { level: nature.level.saturating_add(1), ..nature }, 0);
-        Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
-        let mut edit = Edit::new(words, 0);
-        let cell = edit.take_for_good(1).expect("an empty frame has room");
-        edit.set(cell, Target { frame: below.number(), entry: 0 }.pack());
-        edit.set_ref(Loc::entry(0), Ref::new(Kind::Crossing, cell));
-        edit.finish();
+        hand_down(root.view(), &below, self.pool.slot_words(slot));
         root.leave_slot(slot);
         Ok(())
     }
@@ -242,8 +232,8 @@ impl Tree {
             Edit::set_entry(target, place.index, Entry { occupied: true, ..Entry::default() });
             let mut edit = Edit::new(target, place.index);
             let cell = edit.take_for_good(1).expect("the room was counted");
-            edit.set(cell, parent.view().word(part.cell));
-            edit.set_ref(Loc::entry(place.index), Ref::new(Kind::Crossing, cell));
+            let crossing = edit.write_crossing(cell, parent.view().crossing(part.cell));
+            edit.set_ref(Loc::entry(place.index), crossing);
             edit.finish();
             let here = Target { frame: between.number(), entry: place.index as u16 };
             links.set(part.cell, here.pack());
@@ -338,6 +328,29 @@ impl Tree {
             .expect("a frame without a part is not larger");
         frame.leave_slot(slot);
         Ok(())
+    }
+}
+
+/// Copies all subtrees of a root frame to the frame `below`, and writes into `words` what the root
+/// frame is then: a crossing in each entry, but for the tree's own if that is empty.
+pub(super) fn hand_down(view: View<'_>, below: &Latched<'_>, words: &Words) {
+    let nature = view.nature();
+    let occupied = entries(view).filter(|(_, entry)| !entry.root.is_null());
+    let placed: Vec<Placed> =
+        occupied.map(|(index, entry)| Placed { index, root: entry.root }).collect();
+    build(view, &placed, below.words(), nature.below(below.number()), 0)
+        .expect("a frame without its free blocks is not larger");
+    let level = nature.level.saturating_add(1);
+    Edit::format(words, Nature { level, ..nature }, view.counters().entries);
+    Edit::set_entry(words, 0, Entry { occupied: true, ..Entry::default() });
+    for Placed { index, .. } in placed {
+        Edit::set_entry(words, index, Entry { occupied: true, ..Entry::default() });
+        let mut edit = Edit::new(words, index);
+        let cell = edit.take_for_good(1).expect("a frame has room for the crossings of a table");
+        let target = Target { frame: below.number(), entry: index as u16 };
+        let crossing = edit.write_crossing(cell, target);
+        edit.set_ref(Loc::entry(index), crossing);
+        edit.finish();
     }
 }
 

@@ -153,9 +153,9 @@ impl Tree {
                 edit.finish();
                 None
             }
-            Stays::Nodes { home, words, keys } => {
+            Stays::Nodes { home, extent } => {
                 let mut edit = held(last.frame).edit(last.entry);
-                edit.disown(words, keys);
+                edit.disown(extent);
                 edit.set_ref(last.spot.loc, Ref::NULL);
                 edit.finish();
                 Some(usize::from(home.entry))

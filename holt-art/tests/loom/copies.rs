@@ -7,7 +7,7 @@ use loom::thread;
 use crate::gate::Gate;
 use crate::kept::{Item, Kept};
 use crate::latch::LatchRef;
-use crate::pins::{Pins, slot_at};
+use crate::pins::{Pins, changed_at, slot_at};
 use crate::support::model;
 
 /// Slots of a [`Copied`] frame: the live one, an image for each of two pins, and one for a
@@ -210,6 +210,28 @@ fn a_pin_that_goes_while_a_writer_copies_leaks_nothing() {
         for dropper in droppers {
             dropper.join().unwrap();
         }
+        assert_eq!(frame.live(), 2);
+        frame.assert_nothing_kept();
+    });
+}
+
+/// Its image is not kept, so a cut that took it for changed would ask for what is not there.
+#[test]
+fn a_frame_that_is_clean_at_a_cut_is_not_taken_for_changed() {
+    model("a_frame_that_is_clean_at_a_cut_is_not_taken_for_changed", None, || {
+        let frame = Copied::new();
+        let committed = frame.pin();
+        frame.pins.commit(committed);
+        frame.unpin(committed);
+        let cut = frame.cut();
+        let writer = {
+            let frame = Arc::clone(&frame);
+            thread::spawn(move || frame.change(2))
+        };
+        let latch = LatchRef::new(&frame.word);
+        assert!(!changed_at(latch, &frame.epoch, committed, cut));
+        writer.join().unwrap();
+        frame.unpin(cut);
         assert_eq!(frame.live(), 2);
         frame.assert_nothing_kept();
     });
