@@ -463,6 +463,14 @@ mod tests {
         let next = SegmentHeader { start: header.end(), ..header };
         let segment = make(&disk, next, None, true).unwrap();
         assert_eq!(segment.paved.load(Ordering::Relaxed), next.end());
+
+        // One on a disk where nothing but zeros takes the space.
+        disk.set_reserving(false);
+        let before = disk.used();
+        let last = SegmentHeader { start: next.end(), ..header };
+        let segment = make(&disk, last, None, false).unwrap();
+        assert_eq!(segment.paved.load(Ordering::Relaxed), last.end());
+        assert_eq!(disk.used() - before, last.file_len());
     }
 
     #[test]
