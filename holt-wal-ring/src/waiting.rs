@@ -397,6 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn a_wake_up_of_the_consumer_counts_once() {
+        let (ring, mut consumer) = Ring::new(64, 0).unwrap();
+        ring.wake();
+        assert!(!consumer.wait_published(None));
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let published = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while ring.awaited.load(Ordering::Relaxed) == NOBODY
+                    && !over.load(std::sync::atomic::Ordering::Relaxed)
+                {
+                    std::thread::yield_now();
+                }
+                ring.acquire(8).unwrap().reserve().publish();
+            });
+            let published = consumer.wait_published(None);
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            published
+        });
+        assert!(published, "it was told twice of one call");
+    }
+
+    #[test]
     fn space_wanted_lowers_what_an_eager_reader_awaits_and_space_served_raises_it() {
         let (ring, _consumer) = Ring::new(64, 0).unwrap();
         let mut queues = sync::lock(&ring.queues);

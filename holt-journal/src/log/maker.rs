@@ -152,3 +152,37 @@ impl Desk {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_segment_is_asked_for_in_the_notice_once_and_not_again_after_a_failure() {
+        let desk = Desk::new(0);
+        let state = || (desk.limit(), desk.ahead(), lock(&desk.order).wanted);
+        assert_eq!(state(), (0, 0, 0));
+        desk.raise(1000, 400);
+        assert_eq!(state(), (1000, 600, 0));
+        desk.grant(700).unwrap();
+        assert_eq!(state(), (1000, 1000, 1001));
+        // It cannot be made.
+        desk.report(Error::LogClosed);
+        assert_eq!(state(), (1000, 1000, 0));
+        desk.grant(1000).unwrap();
+        assert_eq!(state(), (1000, 1000, 0), "a full disk is asked at every record");
+        desk.encourage();
+        desk.grant(600).unwrap();
+        assert_eq!(state(), (1000, 600, 0));
+        desk.grant(1000).unwrap();
+        assert_eq!(state(), (1000, 1000, 1001));
+        // A segment that is shorter than the notice, and a failure of somebody who wants more than is there.
+        desk.raise(1100, 400);
+        assert_eq!(state(), (1100, 1000, 1001));
+        desk.report(Error::LogClosed);
+        assert_eq!(state(), (1100, 1100, 0));
+        desk.stop();
+        assert!(matches!(desk.grant(1101), Err(Error::LogClosed)));
+        assert!(!desk.wait_order());
+    }
+}

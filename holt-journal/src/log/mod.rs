@@ -18,7 +18,7 @@
 //!   where the log before it ends. Nothing is ever appended to a segment of another process.
 //! - **An address is granted when its segment is durable**, content and name. A full disk is met before anything changes.
 //! - **What is rarely synced is written once.** Segments are allocated in full; zeros are written ahead of the records only where
-//!   syncs are frequent, which they make 40 times as fast.
+//!   syncs are frequent: there a sync that comes to a new page takes 0.05 ms in place of 2 to 4.
 //! - **A segment that was granted is missed when it is gone.** The log's mark names the newest one, durable before the first
 //!   address in it is granted.
 //! - **Written and synced are two marks.** Writing goes on during a sync; the synced mark becomes what was written before the

@@ -280,7 +280,8 @@ impl<D: Disk> Shared<D> {
     /// Syncs what is written.
     fn sync(&self) -> Result<u64, Error> {
         let (from, mark) = (self.group.synced(), self.written());
-        if mark - from < OFTEN {
+        // What a log that is being closed writes last comes to no further sync.
+        if mark - from < OFTEN && !self.ring.is_closed() {
             let outcome = self.guarded(|| lock(&self.writer).pave(&self.segments));
             outcome.map_err(|error| self.fail(error))?;
         }
@@ -342,9 +343,9 @@ impl<D: Disk> Shared<D> {
             Some(segment) => segment,
             None => {
                 let (header, spare) = self.next_header();
-                // Relaxed: the tail and the mark are figures here.
-                let tail = self.ring.tail();
-                let often = tail > self.start && tail - self.group.synced() < OFTEN;
+                // The mark first: it may pass a tail that was looked at before.
+                let (synced, tail) = (self.group.synced(), self.ring.tail());
+                let often = tail > self.start && tail - synced < OFTEN;
                 make(&*self.disk, header, spare, often)?
             }
         };
