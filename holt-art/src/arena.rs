@@ -110,6 +110,11 @@ impl<const WORDS: usize> Arena<WORDS> {
     #[cfg(not(target_os = "linux"))]
     fn advise(&self, _from: usize, _to: usize, _huge: bool) {}
 
+    /// Takes a huge page for the first bytes after all: for an arena of which much is used at once.
+    pub(crate) fn begin_huge(&self) {
+        self.advise(0, ALIGN.min(self.slots * Self::SLOT_BYTES), true);
+    }
+
     /// Notes that `slot` is used: once it is beyond the bytes in small pages, these may be joined.
     pub(crate) fn outgrow(&self, slot: u32) {
         // Relaxed, both: an advice that is given twice does nothing the second time.

@@ -247,8 +247,13 @@ impl Pool {
         let slots = slots.clamp(least as u64, SLOT_LIMIT as u64) as usize;
         // Frames that are not in memory have a number too.
         let frames = if source.is_some() { SLOT_LIMIT } else { slots };
+        let arena = Arena::new(slots, options.huge_pages)?;
+        if options.huge_pages {
+            // Small pages throughout cost small trees 4 % of a put.
+            arena.begin_huge();
+        }
         Ok(Arc::new(Self {
-            frames: Arena::new(slots, options.huge_pages)?,
+            frames: arena,
             table: Arena::new(frames, options.huge_pages)?,
             pieces: Arena::new(frames, options.huge_pages)?,
             blobs: Blobs::new(options.blob_bytes)?,
