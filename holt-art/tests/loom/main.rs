@@ -12,6 +12,7 @@
 //! | `copies.rs` | `pool/pins.rs` and `pool/kept.rs`: images of pinned epochs |
 //! | `listing.rs` | `pool/lists.rs` |
 //! | `absences.rs` | `pool/absent.rs` |
+//! | `blobs.rs` | `pool/presence.rs` |
 #![cfg(loom)]
 
 #[path = "../../src/pool/absent.rs"]
@@ -34,10 +35,14 @@ mod moves;
 #[path = "../../src/pool/pins.rs"]
 #[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
 mod pins;
+#[path = "../../src/pool/presence.rs"]
+#[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
+mod presence;
 #[path = "../../src/sync.rs"]
 mod sync;
 
 mod absences;
+mod blobs;
 mod copies;
 mod gates;
 mod latches;
