@@ -157,6 +157,33 @@ impl<const WORDS: usize> Arena<WORDS> {
     }
 }
 
+impl<const WORDS: usize> Arena<WORDS> {
+    /// Gives the memory of `count` slots from `first` on back to the system. They are zeros then, and
+    /// take memory again when they are stored to. Nobody may rely on what is in them.
+    ///
+    /// # Panics
+    ///
+    /// When there are no such slots.
+    pub(crate) fn give_back(&self, first: usize, count: usize) {
+        assert!(first + count <= self.slots, "slots {first} and {count} more of {}", self.slots);
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::mm::{Advice, madvise};
+            // SAFETY: `first` is at most the number of slots, whose memory lies inside the mapping.
+            let start = unsafe { self.base.add(first) };
+            // SAFETY: the range lies inside the mapping made in `new`, which is private and anonymous,
+            // so its words become zeros, which are valid; they are atomics, so that readers may race
+            // with that as with any other store. A range that the system refuses, as it is not
+            // aligned to its pages, keeps its memory.
+            let _ = unsafe {
+                madvise(start.cast_mut().cast(), count * Self::SLOT_BYTES, Advice::LinuxDontNeed)
+            };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (first, count);
+    }
+}
+
 /// Asks for the line of memory that `word` is in, without waiting for it. Only a hint: it
 /// does nothing where there is no stable instruction for it.
 #[inline(always)]

@@ -52,12 +52,12 @@ pub enum Error {
         /// Number of the frame.
         frame: u32,
     },
-    /// A frame is not in memory. Nothing has changed; outside the gate,
-    /// [`Pool::fetch`](crate::Pool::fetch) brings it, and the operation may begin anew.
-    #[error("frame {frame} is not in memory; fetch it and try again")]
+    /// A frame or blob is not in memory. Nothing has changed; outside the gate,
+    /// [`Pool::resolve`](crate::Pool::resolve) brings it, and the operation may begin anew.
+    #[error("object {object:#x} is not in memory; fetch it and try again")]
     Absent {
-        /// Number of the frame.
-        frame: u32,
+        /// The object: a frame's number, or a blob's number plus 2³².
+        object: u64,
     },
     /// The source of a pool did not give an image.
     #[error("the image of object {object:#x} could not be read: {reason}")]
@@ -69,9 +69,9 @@ pub enum Error {
     },
     /// So much has changed since the last committed cut, or is kept for cuts and snapshots,
     /// that reading would find no room. Committing a cut, or dropping snapshots, helps.
-    #[error("{limit} bytes of frames have changed or are kept; commit a cut to write more")]
+    #[error("{limit} bytes have changed or are kept; commit a cut to write more")]
     TooManyChanged {
-        /// Bytes of frames that may have changed, or be kept, at a time.
+        /// Bytes of frames and blobs that may have changed, or be kept, at a time.
         limit: u64,
     },
     /// A frame contains what no writer stored in it.

@@ -248,6 +248,10 @@ impl ImageSource for CutImages<'_> {
         self.cut.freed().into_iter().map(ObjectId).collect()
     }
 
+    fn still_read(&mut self) -> Vec<ObjectId> {
+        self.cut.still_read().into_iter().map(ObjectId).collect()
+    }
+
     fn image(&mut self, id: ObjectId, out: &mut Vec<u8>) -> Result<(), SourceError> {
         self.cut.image(id.0, out).map_err(SourceError::from)?;
         // The copy that a writer may have left is room for the next.

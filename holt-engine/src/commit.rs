@@ -189,7 +189,8 @@ impl<D: Disk> Core<D> {
             return Ok(Some(Commit::Done(Some(first))));
         }
         // Nearly all the room that there can be: a checkpoint would not make enough.
-        let hopeless = trial.slots() >= self.pool.changeable_at_most() / 8 * 7;
+        let longest = steps.iter().map(|step| step.bytes() as usize).max();
+        let hopeless = trial.is_hopeless(longest.unwrap_or(0));
         if trial.take_back() {
             reservation.skip();
             *taken_back = Some(self.log_address());
@@ -224,7 +225,12 @@ impl<'a> Request<'a> {
         for op in operations(self.record.as_ref())? {
             match op {
                 Op::Put { key, .. } | Op::Delete { key, .. } => self.fetch_key(op.tree(), key),
-                Op::Rename { from, to, .. } | Op::RenamePrefix { from, to, .. } => {
+                Op::Rename { from, to, .. } => {
+                    // Its value is written again.
+                    let _ = self.tree(op.tree()).tree.get(from, |_, _| ());
+                    self.fetch_key(op.tree(), to);
+                }
+                Op::RenamePrefix { from, to, .. } => {
                     self.fetch_key(op.tree(), from);
                     self.fetch_key(op.tree(), to);
                 }

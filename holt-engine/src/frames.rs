@@ -1,9 +1,9 @@
-//! The store as the place where the pool gets frames from that are not in memory.
+//! The store as the place where the pool gets what is not in memory: frames, and values too large for one.
 //!
-//! - An object below 2³² is a frame, and is read when somebody needs it. The others are values too large
-//!   for a frame, and are in memory from the opening on.
 //! - A read sees the store as of one commit: what it reads from is not given to anybody meanwhile. The
-//!   pool asks only for frames that have not changed since the last commit, so any commit will do.
+//!   pool asks only for what has not changed since the last commit, so any commit will do.
+//! - A value that a checkpoint has freed is read on by snapshots; the checkpoint names it as still
+//!   read (`checkpoint.rs`).
 
 use std::fmt;
 
@@ -15,11 +15,6 @@ use crate::sync::Arc;
 
 /// See the module's documentation.
 pub(crate) struct Frames<D: Disk>(pub(crate) Arc<Store<D>>);
-
-/// Whether the object is a frame.
-pub(crate) fn is_frame(object: ObjectId) -> bool {
-    u32::try_from(object.0).is_ok()
-}
 
 impl<D: Disk> FrameSource for Frames<D> {
     fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError> {

@@ -2,8 +2,8 @@
 //!
 //! 1. The lock file's lock is taken before anything is read: what is read stays as it is.
 //! 2. The store is opened at its newest checkpoint, or created.
-//! 3. The frames of the checkpoint are made known, and read when they are needed. Values too large for
-//!    a frame are loaded. The catalogue is opened with the trees in it.
+//! 3. The frames of the checkpoint, and its values too large for a frame, are made known, and read when
+//!    they are needed. The catalogue is opened with the trees in it.
 //! 4. The log from the checkpoint's address on is replayed. If that changes more frames than the cache
 //!    has room for, checkpoints are made on the way.
 //! 5. The log is made ready to be written, unless reading is all that is wanted.
@@ -28,7 +28,7 @@ use crate::checkpoint;
 use crate::core::{Core, Files, Lease};
 use crate::db::Db;
 use crate::error::{Error, Holder};
-use crate::frames::{Frames, is_frame};
+use crate::frames::Frames;
 use crate::log::Log;
 use crate::meta::Meta;
 use crate::options::{Create, Options};
@@ -172,21 +172,14 @@ fn recover<D: Disk>(
     }
 }
 
-/// Makes the trees of the newest checkpoint known, for which only their roots and large values are
-/// read.
+/// Makes the trees of the newest checkpoint known, for which only their roots are read.
 pub(crate) fn trees<D: Disk>(
     store: &Arc<Store<D>>,
     sizes: PoolOptions,
 ) -> Result<(Arc<Pool>, Catalog), Error> {
     let pool = Pool::with_source(sizes, Arc::new(Frames(Arc::clone(store))))?;
-    let mut image = Vec::new();
-    for (object, _) in store.objects() {
-        if is_frame(object) {
-            pool.declare(object.0)?;
-        } else {
-            store.read(object, &mut image)?;
-            pool.load(object.0, &image)?;
-        }
+    for (object, bytes) in store.objects() {
+        pool.declare(object.0, bytes)?;
     }
     let meta = store.meta();
     let catalog = if meta.is_empty() {

@@ -165,27 +165,28 @@ impl Options {
     /// fails with [`Error::Tree`] before it changes anything. By default 64 GiB each; from
     /// 512 KiB to 1 PiB.
     ///
-    /// The frames of a database on disk take no more than [`cache_bytes`](Self::cache_bytes), which
+    /// A database on disk takes no more than [`cache_bytes`](Self::cache_bytes) for both, which
     /// by default is this.
     pub fn memory_bytes(&mut self, bytes: u64) -> &mut Options {
         self.memory_bytes = Some(bytes);
         self
     }
 
-    /// The most memory in bytes that the frames of a database on disk may take; at least 8 MiB, and
-    /// 64 KiB for each tree, as the root of every tree stays in memory. The
-    /// database may be many times larger: frames that have not changed since the last checkpoint leave
-    /// memory when the room is needed, the least wanted first, and are read again, 64 KiB at a time,
-    /// when somebody needs them. When half of the frames that may change have changed a checkpoint is
-    /// made, whatever [`checkpoint_bytes`](Self::checkpoint_bytes) says; a writer who finds no room all
-    /// the same waits for it.
+    /// The most memory in bytes that a database on disk may take for frames and for values of more than about
+    /// 3.5 KiB, which lie outside of frames; at least 8 MiB, and 64 KiB for each tree, as the root of every tree
+    /// stays in memory. The database may be many times larger: what has not changed since the last checkpoint
+    /// leaves memory when the room is needed, the least wanted first, and is read again when somebody
+    /// needs it, a frame or a value at a time. To replace or remove a value it need not be read. When half
+    /// of what may change has changed a checkpoint is made, whatever
+    /// [`checkpoint_bytes`](Self::checkpoint_bytes) says; a writer who finds no room all the same waits for it.
     ///
     /// Besides there is twice what [`buffer_bytes`](Self::buffer_bytes) says, about 150 bytes for each
-    /// frame of the database, 2 MiB while a checkpoint is made, and values of more than about 3.5 KiB,
-    /// which are all in memory, within [`memory_bytes`](Self::memory_bytes).
+    /// frame of the database and each such value, 2 MiB while a checkpoint is made, and values on
+    /// their way to a reader. One value that does not fit is in memory beyond the cache while it is written, and
+    /// one while it is read. Snapshots keep no memory for values that a checkpoint has written.
     ///
     /// One batch, and what snapshots and lists keep, has to fit: a batch may change as many frames as
-    /// three eighths of the cache hold, or gets [`Error::CacheTooSmall`]. Where the log holds a batch
+    /// three eighths of the cache hold, less what its large values take, or gets [`Error::CacheTooSmall`]. Where the log holds a batch
     /// that needs more, and where the log of a database that is opened for reading alone changes more
     /// than the cache holds, the opening takes twice as much, and again.
     ///

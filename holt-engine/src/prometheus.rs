@@ -111,8 +111,10 @@ impl Stats {
         }
         text.metric(Gauge, "frames", "Frames that the trees take.", frames);
         text.metric(Gauge, "fill_ratio", "How full the frames in memory are.", fill);
-        let CacheStats { absent, changed, reads, evictions } = cache;
+        let CacheStats { absent, absent_values, changed, reads, evictions } = cache;
         text.metric(Gauge, "absent_frames", "Frames that are on disk only.", absent);
+        let help = "Large values that are on disk only.";
+        text.metric(Gauge, "absent_values", help, absent_values);
         let help = "Frames that have changed since the last checkpoint.";
         text.metric(Gauge, "changed_frames", help, changed);
         text.metric(Counter, "frame_reads_total", "Frames that were read from disk.", reads);
@@ -295,7 +297,13 @@ mod tests {
             keys: Some(2),
             frames: 3,
             fill: 0.5,
-            cache: CacheStats { absent: 21, changed: 22, reads: 23, evictions: 24 },
+            cache: CacheStats {
+                absent: 21,
+                absent_values: 29,
+                changed: 22,
+                reads: 23,
+                evictions: 24,
+            },
             reclaiming: true,
             memory_bytes: 4,
             store_bytes: 5,
@@ -336,6 +344,7 @@ mod tests {
         let most = u64::MAX as f64;
         let expected = [
             ("holt_absent_frames", 21.0),
+            ("holt_absent_values", 29.0),
             ("holt_changed_frames", 22.0),
             ("holt_checkpoint_address_bytes", 8.0),
             ("holt_checkpoint_bytes_total", 11.0),

@@ -185,11 +185,13 @@ pub struct SnapshotStats {
 pub struct CacheStats {
     /// Frames that are on disk only.
     pub absent: u64,
+    /// Values of more than about 3.5 KiB that are on disk only.
+    pub absent_values: u64,
     /// Frames that have changed since the last checkpoint.
     pub changed: u64,
-    /// Frames that were read from disk.
+    /// Frames and such values that were read from disk.
     pub reads: u64,
-    /// Frames that left memory.
+    /// Frames and such values that left memory.
     pub evictions: u64,
 }
 
@@ -208,6 +210,7 @@ pub(crate) fn of<D: Disk>(core: &Core<D>) -> Result<Stats, Error> {
         frames: pool.frames,
         cache: CacheStats {
             absent: pool.absent,
+            absent_values: pool.absent_blobs,
             changed: pool.changed,
             reads: pool.reads,
             evictions: pool.evictions,

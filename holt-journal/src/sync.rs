@@ -6,7 +6,8 @@
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError, Weak,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        TryLockError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },

@@ -54,7 +54,7 @@ impl Pool {
         for (slot, number) in books.kept.slots() {
             owners.entry(slot).or_default().push(format!("an image of frame {number}"));
         }
-        for &slot in books.free_slots() {
+        for slot in books.free_slots() {
             owners.entry(slot).or_default().push("nobody".into());
         }
         for slot in 1..books.slot_limit() {
@@ -88,6 +88,10 @@ impl Pool {
         }
         if let Err(what) = self.blobs.check() {
             fault(BLOB_OBJECT, what);
+        }
+        let warm = books.warm_pages() + self.blobs.warm();
+        if self.clock.is_some() && self.budget.used() != warm as u64 {
+            fault(0, format!("{warm} pages have memory, and {} are counted", self.budget.used()));
         }
     }
 }

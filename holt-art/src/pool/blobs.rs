@@ -2,12 +2,17 @@
 //!
 //! A blob is written before the frame that will refer to it is latched, and never
 //! changed. Freed pages are reused at once; a reader that raced with that fails the
-//! validation of the frame that it found the blob through, because the frame changed
-//! before the blob was freed, and whoever fills the pages anew does so after a
-//! release fence (see `pool::latch`, edge 3).
+//! validation of the blob's [presence](super::presence), or of the frame that it found the blob
+//! through, because the frame changed before the blob was freed.
+//!
+//! In a pool with a source a blob that a committed cut has, a *stored* one, may leave its pages and be
+//! read from the source again. What that takes is in [`values`](super::values).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use super::pages::{Budget, Pages};
+use super::presence::{ABSENT, KEPT, Known, Presence, STORED};
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
@@ -15,7 +20,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
 /// Words in a page.
 const PAGE_WORDS: usize = 512;
 /// Bytes in a page.
-const PAGE_BYTES: usize = PAGE_WORDS * 8;
+pub(crate) const PAGE_BYTES: usize = PAGE_WORDS * 8;
 /// Birth of a blob that no frame refers to yet.
 pub(crate) const UNBORN: u64 = u64::MAX;
 /// Words of a blob's entry in the table.
@@ -24,46 +29,76 @@ const TABLE_WORDS: usize = 4;
 /// Object numbers of blobs begin here; those of frames are below.
 pub(crate) const BLOB_OBJECT: u64 = 1 << 32;
 
+/// Most blobs of a pool with a source, in memory or not.
+const MOST_BLOBS: usize = 1 << 28;
+
+/// What copying a blob came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Copied {
+    /// It was copied whole.
+    Done,
+    /// It has to be read from the source.
+    Absent,
+    /// There is no blob of that number and length, which an optimistic reader may meet.
+    Gone,
+}
+
 #[derive(Debug)]
 struct Books {
-    /// Free runs: first page and number of pages. No two are adjacent.
-    runs: BTreeMap<u32, u32>,
-    /// Smallest page that has never been used.
-    next_page: u32,
+    pages: Pages,
     free_numbers: BTreeSet<u32>,
     /// Smallest blob number that has never been used; 0 is not given out.
     next_number: u32,
-    /// Pages in use.
-    pages: usize,
     /// Blobs in use, those kept for a pin included.
     blobs: usize,
+    /// Those that are absent.
+    absent: usize,
+    /// Those that no committed cut has.
+    unstored: BTreeSet<u32>,
+    /// How many pages count of those that count less than they have.
+    short: BTreeMap<u32, usize>,
+    /// Pages of those that are neither stored nor kept.
+    changed: usize,
+    /// Pages of those that are kept and not stored.
+    kept: usize,
+    /// Stored blobs in memory, with their presence when they came; the next to go first. Some have gone since.
+    ring: VecDeque<(u32, Known)>,
 }
 
 /// The arena of blobs.
 #[derive(Debug)]
 pub(crate) struct Blobs {
     pages: Arena<PAGE_WORDS>,
-    /// A blob's four words: first page | pages << 32; epoch of birth; length in bytes; 0.
-    /// Written before the blob's number gets into a frame.
+    /// A blob's four words: first page | pages << 32; epoch of birth; length in bytes; presence.
+    /// Written before the blob's number gets into a frame, and with the books' mutex held, but for
+    /// the birth.
     table: Arena<TABLE_WORDS>,
+    budget: Arc<Budget>,
     books: Mutex<Books>,
 }
 
 impl Blobs {
-    pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
+    pub(crate) fn new(bytes: u64, budget: Arc<Budget>) -> Result<Self, Error> {
         let pages = usize::try_from(bytes / PAGE_BYTES as u64).unwrap_or(usize::MAX);
         let pages = pages.clamp(1, u32::MAX as usize);
+        // What is not in memory has a number, too; and a huge page would be more than was asked for.
+        let numbers = if budget.is_bounded() { MOST_BLOBS } else { pages + 1 };
         Ok(Self {
-            pages: Arena::new(pages, true)?,
-            table: Arena::new(pages + 1, false)?,
+            pages: Arena::new(pages, !budget.is_bounded())?,
+            table: Arena::new(numbers, false)?,
             books: Mutex::new(Books {
-                runs: BTreeMap::new(),
-                next_page: 0,
+                pages: Pages::new(pages, Arc::clone(&budget)),
                 free_numbers: BTreeSet::new(),
                 next_number: 1,
-                pages: 0,
                 blobs: 0,
+                absent: 0,
+                unstored: BTreeSet::new(),
+                short: BTreeMap::new(),
+                changed: 0,
+                kept: 0,
+                ring: VecDeque::new(),
             }),
+            budget,
         })
     }
 
@@ -71,26 +106,127 @@ impl Blobs {
         self.table.get(number as usize)
     }
 
-    /// Writes a new blob and returns its number. It belongs to no epoch yet: that is
-    /// for [`Blobs::born`], called when the blob gets into a frame, so that a cut in
-    /// between does not take it for a part of the tree.
-    pub(crate) fn write(&self, value: &[u8]) -> Result<u32, Error> {
-        let number = {
-            let mut books = lock(&self.books);
-            match books.free_numbers.pop_first() {
-                Some(number) => number,
-                None if (books.next_number as usize) < self.table.slots() => {
-                    books.next_number += 1;
-                    books.next_number - 1
-                }
-                None => return Err(self.full()),
-            }
-        };
-        let written = self.fill(number, value, UNBORN);
-        if written.is_err() {
-            lock(&self.books).free_numbers.insert(number);
+    fn presence(&self, number: u32) -> Presence<'_> {
+        Presence::new(&self.table.slot(number as usize)[3])
+    }
+
+    /// First page and number of pages.
+    fn place(&self, number: u32) -> (u32, u32) {
+        // Relaxed: by the holder of the mutex, or of an object that nobody else changes.
+        let place = self.table.slot(number as usize)[0].load(Ordering::Relaxed);
+        (place as u32, (place >> 32) as u32)
+    }
+
+    /// Pages of a blob that is not stored, as far as they count.
+    fn counted(&self, books: &Books, number: u32) -> usize {
+        books.short.get(&number).map_or(self.place(number).1 as usize, |counted| *counted)
+    }
+
+    /// Pages that a value takes.
+    pub(crate) fn pages_for(length: usize) -> u32 {
+        length.div_ceil(PAGE_BYTES).max(1) as u32
+    }
+
+    /// Takes a run of so many pages, if there is one within the budget.
+    pub(crate) fn take_pages(&self, count: u32) -> Option<u32> {
+        let mut books = lock(&self.books);
+        if let Some(first) = books.pages.take_warm(count) {
+            return Some(first);
         }
-        written.map(|()| number)
+        while !self.budget.take(count as usize) {
+            if !self.thin(&mut books) {
+                return None;
+            }
+        }
+        let first = books.pages.take_cold(count);
+        if first.is_none() {
+            self.budget.give(count as usize);
+        }
+        first
+    }
+
+    /// Takes a run of so many pages, whatever the budget.
+    pub(crate) fn force_pages(&self, count: u32) -> Result<u32, Error> {
+        let mut books = lock(&self.books);
+        if let Some(first) = books.pages.take_warm(count) {
+            return Ok(first);
+        }
+        let first = books.pages.take_cold(count).ok_or_else(|| self.full())?;
+        self.budget.force(count as usize);
+        Ok(first)
+    }
+
+    /// Returns pages that nothing was made of.
+    pub(crate) fn give_pages(&self, first: u32, count: u32) {
+        self.release_pages(&mut lock(&self.books), first, count);
+    }
+
+    /// Gives free pages back to the system, so that so many can be taken for something else; false
+    /// if there are not so many.
+    pub(crate) fn yield_pages(&self, count: usize) -> bool {
+        let mut books = lock(&self.books);
+        if books.pages.warm() < count {
+            return false;
+        }
+        let mut given = 0;
+        while given < count {
+            let before = books.pages.warm();
+            if !self.thin(&mut books) {
+                break;
+            }
+            given += before - books.pages.warm();
+        }
+        true
+    }
+
+    /// Gives the longest free run back to the system; false if there is none.
+    fn thin(&self, books: &mut Books) -> bool {
+        let Some((first, count)) = books.pages.thin() else { return false };
+        self.pages.give_back(first as usize, count as usize);
+        self.budget.give(count as usize);
+        books.pages.freeze(first, count);
+        true
+    }
+
+    fn release_pages(&self, books: &mut Books, first: u32, count: u32) {
+        if count > 0 {
+            books.pages.give(first, count);
+        }
+        while self.budget.is_over() && self.thin(books) {}
+    }
+
+    /// Makes a new blob of so many pages, `counted` of which count as changed, and returns its number; it
+    /// is to be [written](Self::write) then.
+    pub(crate) fn count_new(&self, pages: u32, counted: usize) -> Result<u32, Error> {
+        let mut books = lock(&self.books);
+        let number = match books.free_numbers.pop_first() {
+            Some(number) => number,
+            None if (books.next_number as usize) < self.table.slots() => {
+                books.next_number += 1;
+                books.next_number - 1
+            }
+            None => return Err(self.full()),
+        };
+        // Relaxed: published with the reference to the blob.
+        self.table.slot(number as usize)[1].store(UNBORN, Ordering::Relaxed);
+        books.unstored.insert(number);
+        books.blobs += 1;
+        books.changed += counted;
+        if counted != pages as usize {
+            books.short.insert(number, counted);
+        }
+        Ok(number)
+    }
+
+    /// Writes a blob that was counted into pages that were taken for it. It
+    /// belongs to no epoch yet: that is for [`Blobs::born`], called when the blob gets into a frame, so
+    /// that a cut in between does not take it for a part of the tree.
+    pub(crate) fn write(&self, number: u32, value: &[u8], first: u32) {
+        self.fill(first, value);
+        let _books = lock(&self.books);
+        // Relaxed: published with the reference to the blob.
+        self.table.slot(number as usize)[2].store(value.len() as u64, Ordering::Relaxed);
+        self.settle(number, first, value.len(), 0);
     }
 
     /// Stamps the blob with the epoch in which a frame began to refer to it.
@@ -99,20 +235,28 @@ impl Blobs {
         self.table.slot(number as usize)[1].store(epoch, Ordering::Relaxed);
     }
 
-    /// Restores the blob `number` from its image, the value itself.
-    pub(crate) fn load(&self, number: u32, value: &[u8], epoch: u64) -> Result<(), Error> {
-        let claimed = {
-            let mut books = lock(&self.books);
-            if number == 0 || number as usize >= self.table.slots() {
-                false
-            } else if number < books.next_number {
-                books.free_numbers.remove(&number)
-            } else {
-                let gap = books.next_number..number;
-                books.free_numbers.extend(gap);
-                books.next_number = number + 1;
-                true
-            }
+    /// Makes a stored blob of this number, which is the caller's choice: absent, or of the value in
+    /// pages that were taken for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`] when the number is taken or out of range.
+    pub(crate) fn claim(
+        &self,
+        number: u32,
+        length: usize,
+        value: Option<(&[u8], u32)>,
+    ) -> Result<(), Error> {
+        let mut books = lock(&self.books);
+        let claimed = if number == 0 || number as usize >= self.table.slots() {
+            false
+        } else if number < books.next_number {
+            books.free_numbers.remove(&number)
+        } else {
+            let gap = books.next_number..number;
+            books.free_numbers.extend(gap);
+            books.next_number = number + 1;
+            true
         };
         if !claimed {
             return Err(Error::Image {
@@ -120,87 +264,106 @@ impl Blobs {
                 what: "its number is taken or out of range".into(),
             });
         }
-        let loaded = self.fill(number, value, epoch);
-        if loaded.is_err() {
-            lock(&self.books).free_numbers.insert(number);
+        books.blobs += 1;
+        let entry = self.table.slot(number as usize);
+        // Relaxed: published with the reference to the blob.
+        entry[1].store(0, Ordering::Relaxed);
+        entry[2].store(length as u64, Ordering::Relaxed);
+        match value {
+            Some((value, first)) => {
+                self.fill(first, value);
+                self.settle(number, first, length, STORED);
+                self.join_ring(&mut books, number);
+            }
+            None => {
+                entry[0].store(0, Ordering::Relaxed);
+                self.presence(number).begin(STORED | ABSENT);
+                books.absent += 1;
+            }
         }
-        loaded
+        Ok(())
     }
 
-    fn fill(&self, number: u32, value: &[u8], epoch: u64) -> Result<(), Error> {
-        let count = value.len().div_ceil(PAGE_BYTES).max(1) as u32;
-        let first = self.take_pages(count).ok_or_else(|| self.full())?;
-        // Release fence: a reader that sees what is stored from here on also sees that
-        // the frame through which it came has changed (pool::latch, edge 3).
+    /// Stores a value into pages that were taken for it.
+    pub(crate) fn fill(&self, first: u32, value: &[u8]) {
+        // Release fence: a reader that sees what is stored from here on also sees that the blob
+        // that was here has left (pool::presence, edge 2).
         fence(Ordering::Release);
         for (page, chunk) in (first as usize..).zip(value.chunks(PAGE_BYTES)) {
             let words = self.pages.slot(page);
             for (word, bytes) in words.iter().zip(chunk.chunks(8)) {
                 let mut full = [0; 8];
                 full[..bytes.len()].copy_from_slice(bytes);
-                // Relaxed: published with the reference to the blob.
+                // Relaxed: published by the blob's presence.
                 word.store(u64::from_le_bytes(full), Ordering::Relaxed);
             }
         }
-        let entry = self.table.slot(number as usize);
-        // Relaxed: published with the reference to the blob.
-        entry[0].store(u64::from(first) | u64::from(count) << 32, Ordering::Relaxed);
-        entry[1].store(epoch, Ordering::Relaxed);
-        entry[2].store(value.len() as u64, Ordering::Relaxed);
-        lock(&self.books).blobs += 1;
-        Ok(())
     }
 
-    fn take_pages(&self, count: u32) -> Option<u32> {
-        let mut books = lock(&self.books);
-        let fit = books.runs.iter().find(|&(_, &pages)| pages >= count).map(|(&at, &n)| (at, n));
-        let first = match fit {
-            Some((first, pages)) => {
-                books.runs.remove(&first);
-                if pages > count {
-                    books.runs.insert(first + count, pages - count);
-                }
-                first
-            }
-            None => {
-                let first = books.next_page;
-                let end = first.checked_add(count)?;
-                if end as usize > self.pages.slots() {
-                    return None;
-                }
-                books.next_page = end;
-                first
-            }
-        };
-        books.pages += count as usize;
-        Some(first)
+    /// The blob is in these pages from now on.
+    fn settle(&self, number: u32, first: u32, length: usize, flags: u64) {
+        let place = u64::from(first) | u64::from(Self::pages_for(length)) << 32;
+        // Relaxed: published by the presence.
+        self.table.slot(number as usize)[0].store(place, Ordering::Relaxed);
+        self.presence(number).begin(flags);
     }
 
-    /// Copies the blob's bytes to the end of `out`; false when there is no blob of that
-    /// number and length, which an optimistic reader may meet.
+    fn join_ring(&self, books: &mut Books, number: u32) {
+        if self.budget.is_bounded() {
+            books.ring.push_back((number, self.presence(number).observe()));
+        }
+    }
+
+    /// Copies the blob's bytes to the end of `out`.
     #[must_use]
-    pub(crate) fn read(&self, number: u32, length: usize, out: &mut Vec<u8>) -> bool {
-        let Some(entry) = self.entry(number) else { return false };
+    pub(crate) fn read(&self, number: u32, length: usize, out: &mut Vec<u8>) -> Copied {
+        let Some(entry) = self.entry(number) else { return Copied::Gone };
+        let presence = Presence::new(&entry[3]);
+        let start = out.len();
+        // A turn that does not count saw the pages being given up or filled.
+        loop {
+            let known = presence.observe();
+            let copied = self.copy(entry, known, length, out);
+            if presence.holds(known) {
+                if copied == Copied::Done {
+                    presence.touch(known);
+                }
+                return copied;
+            }
+            out.truncate(start);
+        }
+    }
+
+    /// One attempt, valid if the presence still holds.
+    fn copy(
+        &self,
+        entry: &[AtomicU64; TABLE_WORDS],
+        known: Known,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Copied {
+        // Relaxed, all of it: validated by the presence.
+        if entry[2].load(Ordering::Relaxed) != length as u64 {
+            return Copied::Gone;
+        }
+        if known.is(ABSENT) {
+            return Copied::Absent;
+        }
         let place = entry[0].load(Ordering::Relaxed);
         let (first, count) = (place as u32 as usize, (place >> 32) as usize);
-        if count == 0
-            || entry[2].load(Ordering::Relaxed) != length as u64
-            || length > count * PAGE_BYTES
-            || first + count > self.pages.slots()
-        {
-            return false;
+        if count == 0 || length > count * PAGE_BYTES || first + count > self.pages.slots() {
+            return Copied::Gone;
         }
         let start = out.len();
         out.resize(start + length, 0);
         for (page, chunk) in out[start..].chunks_mut(PAGE_BYTES).enumerate() {
             let words = self.pages.slot(first + page);
             for (word, bytes) in words.iter().zip(chunk.chunks_mut(8)) {
-                // Relaxed: validated by the reader against the frame that named the blob.
                 let full = word.load(Ordering::Relaxed).to_le_bytes();
                 bytes.copy_from_slice(&full[..bytes.len()]);
             }
         }
-        true
+        Copied::Done
     }
 
     /// Length of the blob in bytes.
@@ -213,37 +376,143 @@ impl Blobs {
         self.entry(number).map_or(0, |entry| entry[1].load(Ordering::Relaxed))
     }
 
+    /// The presence and the length of an absent blob; none if it is in memory or nowhere.
+    pub(crate) fn absent(&self, number: u32) -> Option<(Known, usize)> {
+        let entry = self.entry(number)?;
+        let _books = lock(&self.books);
+        let known = Presence::new(&entry[3]).observe();
+        // Relaxed: stored with the mutex held.
+        known.is(ABSENT).then(|| (known, entry[2].load(Ordering::Relaxed) as usize))
+    }
+
+    /// Whether the blob is as it was when it was `known`.
+    pub(crate) fn is_still(&self, number: u32, known: Known) -> bool {
+        let _books = lock(&self.books);
+        self.presence(number).observe().same_life(known)
+    }
+
+    /// Puts an absent blob into pages that were filled with it; false if it is another one by now, or
+    /// is gone.
+    #[must_use]
+    pub(crate) fn install(&self, number: u32, known: Known, first: u32) -> bool {
+        let mut books = lock(&self.books);
+        let now = self.presence(number).observe();
+        if !now.same_life(known) {
+            return false;
+        }
+        let length = self.length(number).expect("its number is in the table");
+        let kept = if now.is(KEPT) { KEPT } else { 0 };
+        self.settle(number, first, length, STORED | kept);
+        books.absent -= 1;
+        self.join_ring(&mut books, number);
+        true
+    }
+
+    /// Gives up the pages of the blob that has been without a reader longest, among those that are
+    /// stored. Returns how many there were; none if there is no such blob.
+    pub(crate) fn evict(&self) -> Option<usize> {
+        let mut books = lock(&self.books);
+        // Once to see which are not read again, and once to find one.
+        for _ in 0..=2 * books.ring.len() {
+            let (number, known) = books.ring.pop_front()?;
+            let presence = self.presence(number);
+            if !presence.observe().same_life(known) {
+                continue;
+            }
+            if presence.was_used() {
+                books.ring.push_back((number, known));
+                continue;
+            }
+            let (first, count) = self.place(number);
+            let kept = if known.is(KEPT) || presence.observe().is(KEPT) { KEPT } else { 0 };
+            // Before the pages go: pool::presence, edge 2.
+            presence.begin(STORED | ABSENT | kept);
+            self.table.slot(number as usize)[0].store(0, Ordering::Relaxed);
+            books.absent += 1;
+            self.release_pages(&mut books, first, count);
+            return Some(count as usize);
+        }
+        None
+    }
+
+    /// Notes that no frame refers to the blob any more and a pin needs it.
+    pub(crate) fn keep(&self, number: u32) {
+        let mut books = lock(&self.books);
+        let presence = self.presence(number);
+        presence.set(KEPT);
+        if !presence.observe().is(STORED) {
+            let count = self.counted(&books, number);
+            books.changed -= count;
+            books.kept += count;
+        }
+    }
+
+    /// Notes that a cut was committed that was taken in `epoch` and has all blobs of then, but for the
+    /// `dead` ones.
+    pub(crate) fn store(&self, epoch: u64, dead: &BTreeSet<u32>) {
+        let mut books = lock(&self.books);
+        // What follows one that was freed since is later, or unborn.
+        let is_of_cut = |number: &u32| self.birth(*number) <= epoch && !dead.contains(number);
+        let (stored, unstored): (BTreeSet<u32>, _) =
+            books.unstored.iter().copied().partition(is_of_cut);
+        books.unstored = unstored;
+        for number in stored {
+            let presence = self.presence(number);
+            let count = self.counted(&books, number);
+            match presence.observe().is(KEPT) {
+                true => books.kept -= count,
+                false => books.changed -= count,
+            }
+            books.short.remove(&number);
+            presence.set(STORED);
+            self.join_ring(&mut books, number);
+        }
+    }
+
+    /// Whether a committed cut has the blob.
+    pub(crate) fn is_stored(&self, number: u32) -> bool {
+        self.presence(number).observe().is(STORED)
+    }
+
     /// Frees a blob that nobody needs any more.
     pub(crate) fn release(&self, number: u32) {
         let mut books = lock(&self.books);
         let books = &mut *books;
         let entry = self.table.slot(number as usize);
-        let place = entry[0].load(Ordering::Relaxed);
-        // No pages: no blob. An optimistic reader then starts again.
+        let presence = self.presence(number);
+        let was = presence.observe();
+        let (first, count) = self.place(number);
+        let counted = self.counted(books, number);
+        // No pages: no blob. An optimistic reader then starts again. Before the new life, so that
+        // nobody takes the pages for its own.
         entry[0].store(0, Ordering::Relaxed);
         // Whoever writes the next blob of this number has it listed before it is complete;
         // it must not look as old as this one until then.
         entry[1].store(UNBORN, Ordering::Relaxed);
         entry[2].store(0, Ordering::Relaxed);
-        let (mut first, mut count) = (place as u32, (place >> 32) as u32);
-        books.pages -= count as usize;
+        // Before the pages go: pool::presence, edge 2.
+        presence.begin(0);
         books.blobs -= 1;
-        if let Some((&before, &pages)) = books.runs.range(..first).next_back()
-            && before + pages == first
-        {
-            books.runs.remove(&before);
-            first = before;
-            count += pages;
+        books.absent -= usize::from(was.is(ABSENT));
+        if !was.is(STORED) {
+            books.unstored.remove(&number);
+            books.short.remove(&number);
+            match was.is(KEPT) {
+                true => books.kept -= counted,
+                false => books.changed -= counted,
+            }
         }
-        if let Some(pages) = books.runs.remove(&(first + count)) {
-            count += pages;
-        }
-        if first + count == books.next_page {
-            books.next_page = first;
-        } else {
-            books.runs.insert(first, count);
-        }
+        self.release_pages(books, first, count);
         books.free_numbers.insert(number);
+        // Those that have gone are not to outnumber those that are there.
+        if books.ring.len() > 2 * (books.blobs - books.absent) + RING {
+            books.ring.retain(|&(number, known)| self.presence(number).observe().same_life(known));
+        }
+    }
+
+    /// Blobs that no committed cut has.
+    pub(crate) fn unstored(&self) -> Vec<u32> {
+        lock(&self.books).unstored.iter().copied().collect()
     }
 
     /// All blobs that exist, those kept for a pin included.
@@ -254,49 +523,76 @@ impl Blobs {
 
     /// Whether so many more blobs, of so many bytes together, are sure to find a place.
     pub(crate) fn has_room(&self, blobs: usize, bytes: u64) -> bool {
-        let pages = (bytes / PAGE_BYTES as u64).saturating_add(blobs as u64);
-        let unused = self.pages.slots() - lock(&self.books).next_page as usize;
-        pages <= unused as u64
+        Self::most_pages(blobs, bytes) <= lock(&self.books).pages.unused() as u64
     }
 
-    /// Pages and blobs in use.
-    pub(crate) fn used(&self) -> (usize, usize) {
+    /// Pages that so many blobs of so many bytes together take at most.
+    pub(crate) fn most_pages(blobs: usize, bytes: u64) -> u64 {
+        (bytes / PAGE_BYTES as u64).saturating_add(blobs as u64)
+    }
+
+    /// Pages that cannot be given up: those that the next cut has, and those that are kept.
+    pub(crate) fn held(&self) -> (usize, usize) {
         let books = lock(&self.books);
-        (books.pages, books.blobs)
+        (books.changed, books.kept)
     }
 
-    /// What does not add up: every page that was ever used has to be part of one blob or of
-    /// one free run.
+    /// Pages in use; blobs in use, and those of them that are absent.
+    pub(crate) fn used(&self) -> (usize, usize, usize) {
+        let books = lock(&self.books);
+        (books.pages.used(), books.blobs, books.absent)
+    }
+
+    /// Stored blobs in memory, about.
+    pub(crate) fn evictable(&self) -> usize {
+        lock(&self.books).ring.len()
+    }
+
+    /// Pages that have memory, in use or not, in an arena with a bounded budget.
+    pub(crate) fn warm(&self) -> usize {
+        let books = lock(&self.books);
+        books.pages.used() + books.pages.warm()
+    }
+
+    /// What does not add up.
     pub(crate) fn check(&self) -> Result<(), String> {
         let books = lock(&self.books);
-        let mut runs: Vec<(u32, u32)> = books.runs.iter().map(|(&at, &n)| (at, n)).collect();
-        let (mut blobs, mut pages) = (0, 0);
+        let mut runs = Vec::new();
+        let (mut blobs, mut absent, mut changed, mut kept) = (0, 0, 0, 0);
+        let mut unstored = BTreeSet::new();
+        let there = books.ring.iter().filter(|&&(n, of)| self.presence(n).observe().same_life(of));
+        let ring: BTreeSet<u32> = there.map(|&(number, _)| number).collect();
         for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
-            // Relaxed: nobody writes meanwhile.
-            let place = self.table.slot(number as usize)[0].load(Ordering::Relaxed);
-            let (first, count) = (place as u32, (place >> 32) as u32);
-            if count == 0 {
-                return Err(format!("blob {number} is in use and has no pages"));
+            let (first, count) = self.place(number);
+            let known = self.presence(number).observe();
+            if (count == 0) != known.is(ABSENT) {
+                return Err(format!("blob {number} has {count} pages and is {known:?}"));
             }
             blobs += 1;
-            pages += count as usize;
-            runs.push((first, count));
+            absent += usize::from(count == 0);
+            if count > 0 {
+                runs.push((first, count));
+            }
+            if !known.is(STORED) {
+                unstored.insert(number);
+                let held = if known.is(KEPT) { &mut kept } else { &mut changed };
+                *held += self.counted(&books, number);
+            } else if count > 0 && self.budget.is_bounded() && !ring.contains(&number) {
+                return Err(format!("blob {number} can never be given up"));
+            }
         }
-        if (pages, blobs) != (books.pages, books.blobs) {
-            return Err(format!("{blobs} blobs have {pages} pages; {books:?}"));
+        let found = (blobs, absent, changed, kept);
+        let counted = (books.blobs, books.absent, books.changed, books.kept);
+        if found != counted || unstored != books.unstored {
+            return Err(format!("blobs, absent, changed and kept pages: {found:?}, {counted:?}"));
         }
-        runs.sort_unstable();
-        let end = runs.iter().try_fold(0, |end, &(at, n)| (at == end).then_some(at + n));
-        if end != Some(books.next_page) {
-            return Err(format!(
-                "pages are lost or used twice: {runs:?} up to {}",
-                books.next_page
-            ));
-        }
-        Ok(())
+        books.pages.check(runs)
     }
 
-    fn full(&self) -> Error {
+    pub(crate) fn full(&self) -> Error {
         Error::PoolFull { what: "blobs", limit: (self.pages.slots() * PAGE_BYTES) as u64 }
     }
 }
+
+/// Entries of the ring that may be of blobs that have gone.
+const RING: usize = 1024;

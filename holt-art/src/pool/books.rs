@@ -1,9 +1,11 @@
 //! Who owns which slot and which frame number: the slow-path bookkeeping of the pool.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::changed::Changed;
 use super::kept::Kept;
+use super::pages::Budget;
 use super::trial::TrialBooks;
 
 /// Slots that only those may take who are about to give frames back.
@@ -12,10 +14,17 @@ const RESERVED: u32 = 4;
 /// Smaller pools have no slots to spare.
 const MIN_SLOTS_FOR_RESERVE: u32 = 48;
 
+/// Pages of a slot.
+pub(crate) const SLOT_PAGES: usize = super::Pool::FRAME_BYTES / super::blobs::PAGE_BYTES;
+
 /// See the module's documentation. Guarded by the pool's mutex.
 #[derive(Debug)]
 pub(crate) struct Books {
+    /// Slots that are free and have memory, or may have.
     free_slots: Vec<u32>,
+    /// Slots that are free and whose memory was given back.
+    cold_slots: Vec<u32>,
+    budget: Arc<Budget>,
     /// Smallest slot that has never been used; slot 0 is not given out.
     next_slot: u32,
     slots: u32,
@@ -44,9 +53,11 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    pub(crate) fn new(slots: u32, frames: u32) -> Self {
+    pub(crate) fn new(slots: u32, frames: u32, budget: Arc<Budget>) -> Self {
         Self {
             free_slots: Vec::new(),
+            cold_slots: Vec::new(),
+            budget,
             next_slot: 1,
             slots,
             reserved: if slots > MIN_SLOTS_FOR_RESERVE { RESERVED } else { 0 },
@@ -63,26 +74,42 @@ impl Books {
         }
     }
 
-    /// Takes a slot; `None` when all are in use, but for those that are reserved.
+    /// Takes a slot; `None` when all are in use, but for those that are reserved, or when the
+    /// budget has no memory for one.
     pub(crate) fn take_slot(&mut self) -> Option<u32> {
         if self.free_slots.len() <= RESERVED as usize && self.free_places() == 0 {
             return None;
         }
-        self.free_slots.pop().or_else(|| {
-            (self.next_slot < self.slots).then(|| {
-                self.next_slot += 1;
-                self.next_slot - 1
-            })
+        self.free_slots.pop().or_else(|| self.take_untouched())
+    }
+
+    /// Takes a slot without memory, which the budget pays for.
+    fn take_untouched(&mut self) -> Option<u32> {
+        let left = !self.cold_slots.is_empty() || self.next_slot < self.slots;
+        if !left || !self.budget.take(SLOT_PAGES) {
+            return None;
+        }
+        self.cold_slots.pop().or_else(|| {
+            self.next_slot += 1;
+            Some(self.next_slot - 1)
         })
     }
 
-    /// Takes a slot that has never been used, unless so many that were are free.
+    /// Takes a free slot whose memory is to be given back, if there are more than those that are
+    /// reserved. It is [frozen](Self::freeze_slot) then.
+    pub(crate) fn thin_slot(&mut self) -> Option<u32> {
+        if self.free_slots.len() <= RESERVED as usize { None } else { self.free_slots.pop() }
+    }
+
+    /// Takes back a slot without memory.
+    pub(crate) fn freeze_slot(&mut self, slot: u32) {
+        self.cold_slots.push(slot);
+        self.budget.give(SLOT_PAGES);
+    }
+
+    /// Takes a slot that has no memory, unless so many that have are free.
     pub(crate) fn take_fresh(&mut self, enough: usize) -> Option<u32> {
-        if self.free_slots.len() >= enough || self.next_slot == self.slots {
-            return None;
-        }
-        self.next_slot += 1;
-        Some(self.next_slot - 1)
+        if self.free_slots.len() >= enough { None } else { self.take_untouched() }
     }
 
     pub(crate) fn give_slot(&mut self, slot: u32) {
@@ -132,12 +159,13 @@ impl Books {
 
     /// Slots in use, preserved images included.
     pub(crate) fn slots_used(&self) -> usize {
-        self.next_slot as usize - 1 - self.free_slots.len()
+        self.next_slot as usize - 1 - self.free_slots.len() - self.cold_slots.len()
     }
 
     /// Slots that can still be taken.
     fn free_places(&self) -> usize {
-        let slots = self.free_slots.len() + (self.slots - self.next_slot) as usize;
+        let untouched = self.cold_slots.len() + (self.slots - self.next_slot) as usize;
+        let slots = self.free_slots.len() + untouched;
         let reserved = if self.privileged > 0 { 0 } else { self.reserved };
         slots.saturating_sub(reserved as usize)
     }
@@ -160,8 +188,13 @@ impl Books {
     }
 
     /// Slots that are free, of those that have been used.
-    pub(crate) fn free_slots(&self) -> &[u32] {
-        &self.free_slots
+    pub(crate) fn free_slots(&self) -> impl Iterator<Item = u32> {
+        self.free_slots.iter().chain(&self.cold_slots).copied()
+    }
+
+    /// Pages of all slots that have memory.
+    pub(crate) fn warm_pages(&self) -> usize {
+        (self.next_slot as usize - 1 - self.cold_slots.len()) * SLOT_PAGES
     }
 
     /// Whether no frame has this number.

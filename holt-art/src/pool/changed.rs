@@ -1,13 +1,13 @@
 //! How much has changed since the last committed cut, and how much may.
 //!
 //! In a pool with a source changed frames and kept images cannot leave memory, and neither can roots
-//! of open trees. They are bounded together, so that a quarter of the slots stays for reading: who
-//! would change one more gets [`Error::TooManyChanged`]. The pool says that it is
+//! of open trees, nor blobs that no committed cut has. They are bounded together, so that a quarter of the
+//! budget stays for reading: who would change one more gets [`Error::TooManyChanged`]. The pool says that it is
 //! [pressed](Pool::is_pressed) long before, so that a cut can be on its way by then.
 
 use std::collections::BTreeMap;
 
-use super::books::Books;
+use super::books::{Books, SLOT_PAGES};
 use super::{FrameId, Pass, Pool};
 use crate::error::Error;
 use crate::sync::{Ordering, lock};
@@ -17,6 +17,9 @@ const RESERVE: usize = 4;
 
 /// The pool is pressed when one frame of so many that may change has changed.
 const PRESSED: usize = 2;
+
+/// Frames that may change beside a new blob.
+pub(super) const BESIDE: usize = 16;
 
 /// How many frames have changed, by the epoch of their last change. Epochs of committed
 /// cuts are not here.
@@ -84,13 +87,21 @@ impl Pool {
 
     pub(super) fn changeable_by(&self, books: &Books) -> usize {
         let Some(clock) = self.clock.as_deref() else { return usize::MAX };
-        let (_, kept, _) = books.kept.counts();
-        self.most_changed().saturating_sub(books.changed.total() + kept + clock.roots())
+        let (_, images, _) = books.kept.counts();
+        let (changed, kept) = self.blobs.held();
+        let blobs = (changed + kept).div_ceil(SLOT_PAGES);
+        self.most_changed().saturating_sub(books.changed.total() + images + clock.roots() + blobs)
     }
 
-    /// How many frames have changed since the last committed cut; counted in a pool with a source.
+    /// How many frames have changed since the last committed cut, and blobs in units of a frame; counted
+    /// in a pool with a source.
     pub fn changed(&self) -> usize {
-        lock(&self.books).changed.total()
+        self.changed_by(&lock(&self.books))
+    }
+
+    fn changed_by(&self, books: &Books) -> usize {
+        let (changed, _) = self.blobs.held();
+        books.changed.total() + changed.div_ceil(SLOT_PAGES)
     }
 
     /// The most that [`changeable`](Self::changeable) can be with the trees that are open: what
@@ -119,8 +130,27 @@ impl Pool {
         if self.clock.is_none() || self.changeable() >= frames {
             return Ok(());
         }
-        let limit = (self.most_changed() * Self::FRAME_BYTES) as u64;
-        Err(Error::TooManyChanged { limit })
+        Err(self.too_many_changed())
+    }
+
+    pub(super) fn too_many_changed(&self) -> Error {
+        Error::TooManyChanged { limit: (self.most_changed() * Self::FRAME_BYTES) as u64 }
+    }
+
+    /// As [`admit`](Self::admit), for a new blob of so many pages; returns how many of them count. Room for
+    /// the frames that lead to it is left. One that is more than may ever change is let in when little
+    /// else has, and counts as all the room there is.
+    pub(super) fn admit_blob(&self, books: &Books, pages: u32) -> Result<usize, Error> {
+        let pages = pages as usize;
+        if self.clock.is_none() {
+            return Ok(pages);
+        }
+        let free = self.changeable_by(books);
+        let room = free.saturating_sub(BESIDE) * SLOT_PAGES;
+        if pages <= room || free * PRESSED >= self.changeable_at_most() {
+            return Ok(pages.min(room));
+        }
+        Err(self.too_many_changed())
     }
 
     /// Counts a change of a frame: of a new one, of one that had last changed in an earlier epoch,
@@ -142,7 +172,7 @@ impl Pool {
     /// Tells by the books whether the pool is pressed.
     pub(super) fn tell_pressure(&self, books: &Books) {
         if self.clock.is_some() {
-            let pressed = books.changed.total() * PRESSED > self.changeable_at_most();
+            let pressed = self.changed_by(books) * PRESSED > self.changeable_at_most();
             // Relaxed: a hint.
             self.pressed.store(pressed, Ordering::Relaxed);
         }

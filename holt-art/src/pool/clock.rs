@@ -1,21 +1,21 @@
-//! Frames that leave memory and come back.
+//! Frames and blobs that leave memory and come back.
 //!
-//! A pool with a [source](super::source) has room for fewer frames than its trees have. When a slot
-//! is wanted and none is free, the clock gives up the frame that has been without a reader longest,
+//! A pool with a [source](super::source) has room for less than its trees have. When memory
+//! is wanted and none is free, the clock gives up the frame or blob that has been without a reader longest,
 //! among those that are clean. That writes nothing, so it may happen anywhere, under a
 //! latch too. Reading a frame is another matter: who meets one that is absent gets
 //! [`Error::Absent`], gives up all that it holds, and [fetches](Pool::fetch) it.
 //!
-//! What may not be given up: frames that have changed since the last committed cut, images kept for
-//! pins, and roots of open trees. All of these are bounded (see [`changed`](super::changed)), so that
-//! a quarter of the slots stays for reading.
+//! What may not be given up: frames that have changed since the last committed cut and blobs that it has
+//! not, images kept for pins, and roots of open trees. All of these are bounded (see
+//! [`changed`](super::changed)), so that a quarter of the memory stays for reading.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::absent::{Found, Left, Whereabouts};
+use super::absent::{Found, Whereabouts};
+use super::blobs::BLOB_OBJECT;
 use super::latch::{NO_SLOT, Observed};
-use super::pins::Since;
 use super::source::FrameSource;
 use super::{FrameId, Latched, Pool};
 use crate::arena::Arena;
@@ -28,39 +28,37 @@ use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, wait};
 /// Fewest slots of a pool with a source: enough for what an operation on prefixes makes sure of on paths
 /// of four frames.
 pub(super) const MIN_SLOTS: usize = 128;
-/// One frame of so many is cooling.
-const COOL: usize = 16;
-/// Attempts at a slot that others take first.
-const ATTEMPTS: usize = 64;
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Clock {
     source: Arc<dyn FrameSource>,
     /// By frame number: see [`absent`](super::absent).
     marks: Arena<1>,
-    hand: Mutex<Hand>,
-    /// Frames that somebody is reading from the source.
-    loading: Mutex<BTreeSet<u32>>,
+    pub(super) hand: Mutex<Hand>,
+    /// Objects that somebody is reading from the source.
+    loading: Mutex<BTreeSet<u64>>,
     /// Somebody has done with it.
     loaded: Condvar,
     /// Readers of the past are inside, for one read each.
-    past: Gate,
-    /// Images read, and frames given up.
+    pub(super) past: Gate,
+    /// Images read, and frames and blobs given up.
     reads: AtomicU64,
-    evictions: AtomicU64,
+    pub(super) evictions: AtomicU64,
     /// Frames that are absent now. Counted after the fact, but under the frame's latch.
-    absent: AtomicU64,
+    pub(super) absent: AtomicU64,
     /// Roots of open trees.
     roots: AtomicU64,
 }
 
+/// Where the clock stands.
 #[derive(Debug)]
-struct Hand {
+pub(super) struct Hand {
     /// The frame looked at last.
-    at: u32,
+    pub(super) at: u32,
     /// Frames that cool, the oldest first. One that was wanted meanwhile is still here.
-    cooling: VecDeque<u32>,
+    pub(super) cooling: VecDeque<u32>,
+    /// Adds up to the turn of a blob.
+    pub(super) turn: usize,
 }
 
 /// Frames that stay in reach until this is dropped.
@@ -97,15 +95,15 @@ impl Drop for Holding<'_> {
     }
 }
 
-/// The one who reads a frame from the source.
-struct Loading<'p> {
+/// The one who reads an object from the source.
+pub(super) struct Loading<'p> {
     clock: &'p Clock,
-    number: u32,
+    object: u64,
 }
 
 impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        lock(&self.clock.loading).remove(&self.number);
+        lock(&self.clock.loading).remove(&self.object);
         self.clock.loaded.notify_all();
     }
 }
@@ -115,7 +113,7 @@ impl Clock {
         Ok(Self {
             source,
             marks: Arena::new(frames, false)?,
-            hand: Mutex::new(Hand { at: 0, cooling: VecDeque::new() }),
+            hand: Mutex::new(Hand { at: 0, cooling: VecDeque::new(), turn: 0 }),
             loading: Mutex::default(),
             loaded: Condvar::new(),
             past: Gate::new(),
@@ -139,13 +137,13 @@ impl Clock {
         self.roots.load(Ordering::Relaxed) as usize
     }
 
-    /// Images read, and frames given up, so far.
+    /// Images read, and frames and blobs given up, so far.
     pub(super) fn counts(&self) -> (u64, u64) {
         // Relaxed, both: numbers to look at.
         (self.reads.load(Ordering::Relaxed), self.evictions.load(Ordering::Relaxed))
     }
 
-    /// Waits until no frame is being read, and keeps frames from being read or given up.
+    /// Waits until nothing is being read, and keeps frames and blobs from being read or given up.
     pub(super) fn quiet(&self) -> impl Sized + '_ {
         let mut loading = lock(&self.loading);
         while !loading.is_empty() {
@@ -155,27 +153,31 @@ impl Clock {
         (loading, hand)
     }
 
-    /// Becomes the one who reads the frame; none when another one has just done it.
-    fn begin(&self, number: u32) -> Option<Loading<'_>> {
+    /// Becomes the one who reads the object; none when another one has just done it.
+    pub(super) fn begin(&self, object: u64) -> Option<Loading<'_>> {
         let mut loading = lock(&self.loading);
-        if loading.insert(number) {
-            return Some(Loading { clock: self, number });
+        if loading.insert(object) {
+            return Some(Loading { clock: self, object });
         }
-        while loading.contains(&number) {
+        while loading.contains(&object) {
             loading = wait(&self.loaded, loading);
         }
         None
+    }
+
+    /// Appends an image to `out`, which is empty.
+    pub(super) fn read_image(&self, object: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        // Relaxed: a number to look at.
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let read = self.source.read(object, out);
+        read.map_err(|error| Error::Source { object, reason: error.to_string() })
     }
 
     /// Reads an image and stores it into the words.
     fn read(&self, number: u32, words: &Words) -> Result<(), Error> {
         let object = u64::from(number);
         let mut image = Vec::with_capacity(Pool::FRAME_BYTES);
-        // Relaxed: a number to look at.
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.source
-            .read(object, &mut image)
-            .map_err(|error| Error::Source { object, reason: error.to_string() })?;
+        self.read_image(object, &mut image)?;
         fill(words, &image)
             .and_then(|()| match self.source.is_checked() {
                 true => check_head(words, number, image.len()),
@@ -218,9 +220,14 @@ fn check_head(words: &Words, number: u32, bytes: usize) -> Result<(), String> {
     check_format(view)
 }
 
+/// The number of the blob that the object is; none for a frame, and for what cannot be a blob.
+fn blob_of(object: u64) -> Option<u32> {
+    object.checked_sub(BLOB_OBJECT).and_then(|number| u32::try_from(number).ok())
+}
+
 impl Pool {
     /// The two words of a frame, in a pool with a source.
-    fn whereabouts(&self, number: u32) -> Option<Whereabouts<'_>> {
+    pub(super) fn whereabouts(&self, number: u32) -> Option<Whereabouts<'_>> {
         let clock = self.clock.as_deref()?;
         let mark = &clock.marks.get(number as usize)?[0];
         Some(Whereabouts::new(self.latch(number)?, mark))
@@ -236,7 +243,7 @@ impl Pool {
     pub(crate) fn miss(&self, number: u32, met: Option<Observed>) -> Result<(), Error> {
         match self.whereabouts(number).map(|frame| frame.reach(met)) {
             Some(Found::Again) => Ok(()),
-            Some(Found::Absent) => Err(Error::Absent { frame: number }),
+            Some(Found::Absent) => Err(Error::Absent { object: u64::from(number) }),
             Some(Found::Nowhere) | None => Err(Error::MissingFrame { frame: number }),
         }
     }
@@ -253,7 +260,7 @@ impl Pool {
         let (Some(clock), Some(at)) = (self.clock.as_deref(), self.whereabouts(frame.0)) else {
             return Ok(());
         };
-        let Some(_loading) = clock.begin(frame.0) else { return Ok(()) };
+        let Some(_loading) = clock.begin(u64::from(frame.0)) else { return Ok(()) };
         if at.reach(None) != Found::Absent {
             return Ok(());
         }
@@ -272,6 +279,14 @@ impl Pool {
         self.clock.as_deref().is_none_or(|clock| clock.absent() == 0)
     }
 
+    /// Tells the source that these objects are absent and will be wanted.
+    pub(crate) fn will_need_blobs(&self, numbers: &[u32]) {
+        let Some(clock) = self.clock.as_deref() else { return };
+        let absent = numbers.iter().filter(|number| self.blobs.absent(**number).is_some());
+        let objects: Vec<u64> = absent.map(|number| BLOB_OBJECT | u64::from(*number)).collect();
+        clock.source.will_need(&objects);
+    }
+
     /// Tells the source which of these frames are absent and will be wanted.
     pub(crate) fn will_need(&self, frames: &[u32]) {
         let Some(clock) = self.clock.as_deref() else { return };
@@ -283,7 +298,7 @@ impl Pool {
         clock.source.will_need(&objects);
     }
 
-    /// Fetches the frame that was absent when something failed with this error. To be called
+    /// Fetches the frame or blob that was absent when something failed with this error. To be called
     /// outside the gate; then the operation begins anew.
     ///
     /// # Errors
@@ -304,7 +319,10 @@ impl Pool {
     /// ```
     pub fn resolve(&self, error: Error) -> Result<(), Error> {
         match error {
-            Error::Absent { frame } => self.fetch(FrameId(frame)),
+            Error::Absent { object } => match blob_of(object) {
+                Some(number) => self.fetch_blob(number),
+                None => self.fetch(FrameId(object as u32)),
+            },
             error => Err(error),
         }
     }
@@ -369,8 +387,8 @@ impl Pool {
     }
 
     /// Says that the source has this object, an image of a committed cut, which is to be read
-    /// when it is needed. For a pool that is being filled, like [`Pool::load`]. Blobs cannot
-    /// be declared; they are loaded.
+    /// when it is needed, and that it has so many bytes. For a pool that is being filled, like
+    /// [`Pool::load`].
     ///
     /// # Errors
     ///
@@ -379,12 +397,15 @@ impl Pool {
     /// # Examples
     ///
     /// See [`FrameSource`](crate::FrameSource).
-    pub fn declare(&self, object: u64) -> Result<(), Error> {
+    pub fn declare(&self, object: u64, bytes: u64) -> Result<(), Error> {
         let damaged = |what: &str| Error::Image { object, what: what.into() };
-        let number = u32::try_from(object).map_err(|_| damaged("it is no frame"))?;
         let Some(clock) = self.clock.as_deref() else {
             return Err(damaged("the pool has no source to read it from"));
         };
+        if let Some(number) = blob_of(object) {
+            return self.declare_blob(number, bytes);
+        }
+        let number = u32::try_from(object).map_err(|_| damaged("no object has this number"))?;
         let mut books = lock(&self.books);
         if !books.claim_frame(number) {
             return Err(damaged("its number is taken or out of range"));
@@ -507,86 +528,9 @@ impl Pool {
         if at.is_absent(met) { read.map(|()| Some(words)) } else { Ok(None) }
     }
 
-    /// Gives up a frame, so that there is a free slot; false if none can be.
-    pub(super) fn evict(&self) -> bool {
-        let Some(clock) = self.clock.as_deref() else { return false };
-        let mut hand = lock(&clock.hand);
-        let limit = lock(&self.books).frame_limit();
-        let wanted = self.frames.slots() / COOL + 1;
-        let mut steps = 2 * limit as usize + MIN_SLOTS;
-        loop {
-            while hand.cooling.len() < wanted && steps > 0 {
-                steps -= 1;
-                hand.at = if hand.at + 1 < limit { hand.at + 1 } else { 1 };
-                let number = hand.at;
-                if number < limit && self.cool(number) {
-                    hand.cooling.push_back(number);
-                }
-            }
-            let Some(number) = hand.cooling.pop_front() else { return false };
-            match self.give_up(clock, number) {
-                Left::Gone => {
-                    // Relaxed: a number to look at.
-                    clock.evictions.fetch_add(1, Ordering::Relaxed);
-                    return true;
-                }
-                Left::Stays => {}
-                Left::Busy if steps == 0 => {
-                    hand.cooling.push_back(number);
-                    return false;
-                }
-                Left::Busy => {
-                    steps -= 1;
-                    hand.cooling.push_back(number);
-                }
-            }
-        }
-    }
-
-    fn cool(&self, number: u32) -> bool {
-        let Some(frame) = self.whereabouts(number) else { return false };
-        frame.cool(|| {
-            // Acquire: what the last writer of the frame stored there.
-            let since = Since::of(self.epoch_of(number).load(Ordering::Acquire)).epoch();
-            since <= self.pins.committed()
-        })
-    }
-
-    fn give_up(&self, clock: &Clock, number: u32) -> Left {
-        let Some(frame) = self.whereabouts(number) else { return Left::Stays };
-        frame.leave(|slot| {
-            // pool::absent, edge 4. Readers of the past wait for no latch.
-            let alone = self.pins.snapshot_needs(0).then(|| clock.past.close());
-            // pool::absent, edge 3: one critical section.
-            let mut books = lock(&self.books);
-            // Acquire: as in `cool`.
-            let since = Since::of(self.epoch_of(number).load(Ordering::Acquire)).epoch();
-            let free = alone.is_some() || !self.pins.snapshot_needs(since);
-            if free {
-                books.give_slot(slot);
-                clock.absent.fetch_add(1, Ordering::Relaxed);
-            }
-            free
-        })
-    }
-
     /// Lets a reader of the past in, where it needs that.
     pub(super) fn read_past(&self) -> Option<Pass<'_>> {
         self.clock.as_deref().map(|clock| clock.past.enter())
-    }
-
-    /// Takes a free slot, for which a frame is given up if need be.
-    pub(super) fn find_slot(&self) -> Option<u32> {
-        for _ in 0..ATTEMPTS {
-            let slot = lock(&self.books).take_slot();
-            if slot.is_some() {
-                return slot;
-            }
-            if !self.evict() {
-                return None;
-            }
-        }
-        None
     }
 
     /// For the accounts: the slot that a frame has, and whether it is absent.

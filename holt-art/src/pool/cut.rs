@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Pool;
-use super::blobs::{BLOB_OBJECT, UNBORN};
+use super::blobs::{BLOB_OBJECT, Copied, UNBORN};
+use super::books::Books;
 use super::gate::Closed;
 use super::latch::NO_SLOT;
 use super::pins::{Since, changed_at, slot_at};
@@ -97,14 +98,9 @@ impl Cut {
         let books = lock(&pool.books);
         let images = books.kept.images_at(self.epoch).filter(|&(_, since)| since > floor);
         dirty.extend(images.map(|(number, _)| u64::from(number)));
-        // Freed before the cut and kept for somebody else. Collected before the blobs are
-        // looked at: what is let go meanwhile is not taken for a part of the cut.
-        let dead: BTreeSet<u32> = books
-            .kept
-            .blobs()
-            .filter(|&(_, until)| until <= self.epoch)
-            .map(|(number, _)| number)
-            .collect();
+        // Collected before the blobs are looked at: what is let go meanwhile is not taken for a part of
+        // the cut.
+        let dead = dead(&books, self.epoch);
         drop(books);
         dirty.sort_unstable();
         dirty.dedup();
@@ -112,9 +108,8 @@ impl Cut {
             let birth = pool.blobs.birth(number);
             birth != UNBORN && birth > floor && birth <= self.epoch && !dead.contains(&number)
         };
-        dirty.extend(
-            pool.blobs.numbers().into_iter().filter(of_cut).map(|n| BLOB_OBJECT | u64::from(n)),
-        );
+        let unstored = pool.blobs.unstored().into_iter().filter(of_cut);
+        dirty.extend(unstored.map(|number| BLOB_OBJECT | u64::from(number)));
         dirty
     }
 
@@ -137,6 +132,29 @@ impl Cut {
         freed
     }
 
+    /// Objects that were freed by this cut or before, and whose images are still read, by snapshots: in a
+    /// pool with a source they have to be found there until a later cut does not name them here. Nothing
+    /// of them outlives the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let map = holt_art::Art::new()?;
+    /// let pool = map.tree().pool();
+    /// let cut = pool.cut(&pool.close_gate())?;
+    /// assert_eq!(cut.still_read(), [], "nothing is read from a source");
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn still_read(&self) -> Vec<u64> {
+        if self.pool.clock.is_none() {
+            return Vec::new();
+        }
+        let books = lock(&self.pool.books);
+        let gone = books.kept.blobs().filter(|&(_, until)| until <= self.epoch);
+        let stored = gone.filter(|&(number, _)| self.pool.blobs.is_stored(number));
+        stored.map(|(number, _)| BLOB_OBJECT | u64::from(number)).collect()
+    }
+
     /// Writes the image of a dirty object into `out`, replacing what is there.
     ///
     /// # Errors
@@ -149,7 +167,8 @@ impl Cut {
             let number = u32::try_from(number).map_err(|_| unknown())?;
             let length = self.pool.blobs.length(number).ok_or_else(unknown)?;
             // A blob of the cut is immutable, and freed only after the cut.
-            return self.pool.blobs.read(number, length, out).then_some(()).ok_or_else(unknown);
+            let copied = self.pool.blobs.read(number, length, out);
+            return if copied == Copied::Done { Ok(()) } else { Err(unknown()) };
         }
         let number = u32::try_from(object).map_err(|_| unknown())?;
         let latch = self.pool.latch(number).ok_or_else(unknown)?;
@@ -234,11 +253,18 @@ impl Drop for Cut {
             self.pool.pins.commit(self.epoch);
             books.gone.retain(|&(_, epoch)| epoch > self.epoch);
             books.changed.commit(self.epoch);
+            self.pool.blobs.store(self.epoch, &dead(&books, self.epoch));
             self.pool.tell_pressure(&books);
         }
         books.cut = None;
         self.pool.drop_pin(books, self.epoch);
     }
+}
+
+/// Blobs that were freed before the cut at `epoch` and are kept for somebody else.
+fn dead(books: &Books, epoch: u64) -> BTreeSet<u32> {
+    let dead = books.kept.blobs().filter(|&(_, until)| until <= epoch);
+    dead.map(|(number, _)| number).collect()
 }
 
 /// Writes the used words of a frame into `out` as little-endian bytes.

@@ -28,13 +28,17 @@ pub(crate) mod latch;
 mod latched;
 pub(crate) mod lists;
 pub(crate) mod moves;
+mod pages;
 pub(crate) mod past;
 mod pins;
+mod presence;
 pub(crate) mod snapshot;
 mod source;
 mod spare;
 mod stats;
 mod trial;
+mod values;
+mod victims;
 
 pub use cut::Cut;
 pub use snapshot::Snapshot;
@@ -45,6 +49,7 @@ pub use trial::{Outlook, Trial};
 
 use std::sync::Arc;
 
+use crate::MAX_VALUE;
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::frame::edit::Edit;
@@ -53,15 +58,15 @@ use crate::frame::{FRAME_WORDS, View, Words};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::tree::Tree;
 use blobs::{BLOB_OBJECT, Blobs};
-use books::Books;
+use books::{Books, SLOT_PAGES};
 use clock::Clock;
 use gate::{Closed, Gate, Pass};
-use kept::Item;
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
 use lists::Lists;
 use moves::Moves;
 pub use moves::Moving;
+use pages::Budget;
 use pins::Pins;
 
 /// Attempts at a latch before somebody who holds another one gives up.
@@ -106,9 +111,10 @@ impl FrameId {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PoolOptions {
-    /// Most bytes of frames in memory, copies kept for a cut included; at most 512 GiB are used.
+    /// Most bytes of frames in memory, copies kept for a cut included; at most 512 GiB are used. In a pool
+    /// [with a source](Pool::with_source) the blobs in memory are part of this.
     pub frame_bytes: u64,
-    /// Most bytes of blobs (values over 3.5 KiB).
+    /// Most bytes of blobs (values over 3.5 KiB). Not used in a pool with a source.
     pub blob_bytes: u64,
     /// Whether to ask the system for huge pages.
     pub huge_pages: bool,
@@ -177,6 +183,8 @@ pub struct Pool {
     /// By frame number: which part of an image is made; see [`pieces`].
     pieces: Arena<{ pieces::ROW }>,
     pub(crate) blobs: Blobs,
+    /// Memory of frames and blobs together.
+    budget: Arc<Budget>,
     gate: Gate,
     pub(crate) moves: Moves,
     pub(crate) lists: Lists,
@@ -216,9 +224,10 @@ impl Pool {
         Self::make(options, None)
     }
 
-    /// Makes an empty pool that need not have all of its frames in memory: it gives up those
+    /// Makes an empty pool that need not have all of its frames and blobs in memory: it gives up those
     /// that have not changed since the last committed cut, and reads them from `source` again.
-    /// At least 8 MiB of frames are in memory, whatever the options say; blobs all are.
+    /// Together they take `frame_bytes`, or 8 MiB if that is less; a blob that does not fit into this is
+    /// in memory beyond it while it is wanted.
     ///
     /// Mutations in such a pool may fail with [`Error::Absent`], in which case nothing has
     /// changed, and with [`Error::TooManyChanged`]; see [`Pool::mutate`]. Reads fetch what they
@@ -252,11 +261,16 @@ impl Pool {
             // Small pages throughout cost small trees 4 % of a put.
             arena.begin_huge();
         }
+        let budget = Budget::new(source.is_some().then_some((slots - 1) * SLOT_PAGES));
+        // Addresses beyond the budget: for the largest values, and as holes are not used when they are
+        // too short.
+        let addresses = 2 * (slots * Self::FRAME_BYTES) as u64 + 4 * MAX_VALUE as u64;
+        let blob_bytes = if source.is_some() { addresses } else { options.blob_bytes };
         Ok(Arc::new(Self {
             frames: arena,
             table: Arena::new(frames, options.huge_pages)?,
             pieces: Arena::new(frames, options.huge_pages)?,
-            blobs: Blobs::new(options.blob_bytes)?,
+            blobs: Blobs::new(blob_bytes, Arc::clone(&budget))?,
             gate: Gate::new(),
             moves: Moves::new(),
             lists: Lists::new(),
@@ -264,7 +278,8 @@ impl Pool {
             trial: AtomicBool::new(false),
             pressed: AtomicBool::new(false),
             names: AtomicU64::new(0),
-            books: Mutex::new(Books::new(slots as u32, frames as u32)),
+            books: Mutex::new(Books::new(slots as u32, frames as u32, Arc::clone(&budget))),
+            budget,
             crowded: AtomicBool::new(false),
             clock: source.map(|source| Clock::new(source, frames).map(Box::new)).transpose()?,
         }))
@@ -356,9 +371,7 @@ impl Pool {
         if let Some(number) = object.checked_sub(BLOB_OBJECT) {
             let number = u32::try_from(number)
                 .map_err(|_| Error::Image { object, what: "no such object number".into() })?;
-            self.blobs.load(number, image, 0)?;
-            lock(&self.books).stored = true;
-            return Ok(());
+            return self.load_blob(number, image);
         }
         let damaged = |what: String| Error::Image { object, what };
         let number = object as u32;
@@ -509,24 +522,5 @@ impl Pool {
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.pins.epoch()
-    }
-
-    /// Frees a blob that no frame refers to any more; when a pin needs it, as soon as the
-    /// last one that does is gone. To be called inside the gate. In a trial that is done at
-    /// its end.
-    pub(crate) fn free_blob(&self, number: u32) {
-        let since = self.blobs.birth(number);
-        if self.on_trial() && since != blobs::UNBORN && self.note_dead(number) {
-            return;
-        }
-        if since != blobs::UNBORN {
-            let until = self.epoch();
-            let mut books = lock(&self.books);
-            books.note_gone(BLOB_OBJECT | u64::from(number), until);
-            if books.kept.keep(Item { number, slot: 0, since, until }) {
-                return;
-            }
-        }
-        self.blobs.release(number);
     }
 }

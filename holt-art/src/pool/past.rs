@@ -82,7 +82,7 @@ impl<'p> Past<'p> {
             self.pool.miss(number, None)?;
         }
         // The clock is at it, and may be waiting for this reader: he leaves and comes back.
-        Err(Error::Absent { frame: number })
+        Err(Error::Absent { object: u64::from(number) })
     }
 
     /// Frame `number` as it was.

@@ -4,10 +4,11 @@
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps the images of committed [cuts](crate::Cut), so that a pool need not have all of its
-/// frames in memory.
+/// frames and blobs in memory.
 ///
-/// A frame that has not changed since the last committed cut may be given up by the pool and
-/// asked for here again, by any thread and several at a time.
+/// What has not changed since the last committed cut may be given up by the pool and
+/// asked for here again, by any thread and several at a time. That goes for what a cut has freed,
+/// too, as long as cuts name it as [still read](crate::Cut::still_read).
 ///
 /// # Examples
 ///
@@ -31,7 +32,7 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// images.will_need(&[1, 2]);
 /// let pool = Pool::with_source(PoolOptions::with_bytes(64 << 20, 64 << 20), images)?;
 /// assert_eq!(pool.stats().absent, 0);
-/// pool.declare(7)?;
+/// pool.declare(7, 4096)?;
 /// assert_eq!(pool.stats().absent, 1);
 /// assert!(pool.fetch(FrameId::new(7)).is_err(), "there is no such image");
 /// # Ok::<(), holt_art::Error>(())
@@ -43,7 +44,7 @@ pub trait FrameSource: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever is in the way. Who needed the frame gets it as
+    /// Whatever is in the way. Who needed the object gets it as
     /// [`Error::Source`](crate::Error::Source); nothing else is affected, and the next one who
     /// needs it asks again.
     fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError>;

@@ -24,7 +24,9 @@ pub struct PoolStats {
     /// Earlier epochs that are pinned: the open cut, each snapshot, and those of cursors
     /// that a move overtook.
     pub pins: u64,
-    /// Bytes of pages that blobs take.
+    /// Blobs, of those in use, that are in the source only.
+    pub absent_blobs: u64,
+    /// Bytes of pages that blobs take in memory.
     pub blob_bytes: u64,
     /// Frames, of those in use, that are in the source only.
     pub absent: u64,
@@ -32,7 +34,7 @@ pub struct PoolStats {
     pub changed: u64,
     /// Images read from the source so far.
     pub reads: u64,
-    /// Times that a frame was given up to make room.
+    /// Times that a frame or blob was given up to make room.
     pub evictions: u64,
 }
 
@@ -71,7 +73,7 @@ impl Pool {
                 resident.then(|| self.view(seen).counters().live as u64 * 8)
             })
             .sum();
-        let (pages, blobs) = self.blobs.used();
+        let (pages, blobs, absent_blobs) = self.blobs.used();
         let (reads, evictions) = self.clock.as_ref().map_or((0, 0), |clock| clock.counts());
         let changed = lock(&self.books).changed.total() as u64;
         let absent = match self.clock {
@@ -85,6 +87,7 @@ impl Pool {
             kept_bytes: (kept * Self::FRAME_BYTES) as u64,
             blobs: blobs as u64,
             kept_blobs: kept_blobs as u64,
+            absent_blobs: absent_blobs as u64,
             pins: pins as u64,
             blob_bytes: (pages * 4096) as u64,
             absent,

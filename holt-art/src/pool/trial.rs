@@ -18,9 +18,13 @@
 use std::sync::Arc;
 
 use super::Pool;
+use super::blobs::Blobs;
+use super::books::SLOT_PAGES;
+use super::changed::BESIDE;
 use super::gate::Closed;
 use super::moves::Moving;
 use crate::frame::View;
+use crate::frame::leaf::MAX_INLINE;
 use crate::sync::{Ordering, lock};
 
 /// Free frames that one mutation cannot use up, however deep its key lies.
@@ -109,10 +113,11 @@ impl Pool {
     /// Whether there is so much room that these mutations cannot run out of it.
     fn is_ample(&self, outlook: Outlook) -> bool {
         let frames = AMPLE_EACH.saturating_mul(outlook.mutations).saturating_add(AMPLE);
+        let blobs = Blobs::most_pages(outlook.mutations, outlook.bytes) as usize / SLOT_PAGES;
         let books = lock(&self.books);
         // With slots to spare nobody gives a frame up, so what is in memory stays there.
         books.free() >= frames
-            && self.changeable_by(&books) >= frames
+            && self.changeable_by(&books) >= frames.saturating_add(blobs)
             && self.clock.as_deref().is_none_or(|clock| clock.absent() == 0)
             && self.blobs.has_room(outlook.mutations, outlook.bytes)
     }
@@ -181,12 +186,39 @@ impl<'a> Trial<'a> {
         &self.moving
     }
 
-    /// Slots that the trial has taken so far: for frames that it made, and twice for those that it has
-    /// changed; of a trial that cannot be taken back, none.
+    /// Slots that the trial has taken so far: for frames that it made, twice for those that it has
+    /// changed, and what new blobs take in this unit; of a trial that cannot be taken back, none.
     pub fn slots(&self) -> usize {
         let books = lock(&self.pool.books);
         let Some(trial) = &books.trial else { return 0 };
-        trial.created.len() + 2 * books.kept.images_at(trial.epoch).count()
+        let blobs = trial.born.iter().filter_map(|number| self.pool.blobs.length(*number));
+        let pages: usize = blobs.map(|length| Blobs::pages_for(length) as usize).sum();
+        let images = books.kept.images_at(trial.epoch).count();
+        trial.created.len() + 2 * images + pages.div_ceil(SLOT_PAGES)
+    }
+
+    /// Whether a trial that was refused for want of room has taken nearly all that there can be, so that
+    /// a committed cut would not make enough for it. `longest` is the length of the longest value that is put.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_art::{Outlook, Pool, PoolOptions};
+    ///
+    /// let pool = Pool::new(PoolOptions::default())?;
+    /// let closed = pool.close_gate();
+    /// let trial = pool.trial(&closed, Outlook { mutations: 1, bytes: 2, revocable: true });
+    /// assert!(!trial.is_hopeless(2));
+    /// trial.keep();
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn is_hopeless(&self, longest: usize) -> bool {
+        let next = if longest > MAX_INLINE {
+            (Blobs::pages_for(longest) as usize).div_ceil(SLOT_PAGES) + BESIDE
+        } else {
+            0
+        };
+        self.slots().saturating_add(next) >= self.pool.changeable_at_most() / 8 * 7
     }
 
     /// Ends the trial: what was done stays.

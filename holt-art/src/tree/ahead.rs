@@ -1,6 +1,7 @@
-//! Which frames a walk comes to next, so that they are read ahead.
+//! Which frames and large values a walk comes to next, so that they are read ahead.
 
 use super::walker::Walker;
+use crate::frame::leaf::Leaf;
 use crate::frame::node::Node;
 use crate::frame::steps::{Place, Steps};
 use crate::frame::{Kind, Ref};
@@ -24,6 +25,48 @@ impl Walker<'_, '_> {
             self.follow::<false>(most, &mut frames);
         }
         self.pool.will_need(&frames);
+    }
+
+    /// Tells the source which large values the walk will want from its place on, as far as they hang in
+    /// this frame.
+    pub(super) fn announce_values(&self) {
+        let most = self.limits.values;
+        if most == 0 {
+            return;
+        }
+        let mut blobs = Vec::with_capacity(most);
+        if self.scan.reverse {
+            self.follow_values::<true>(most, &mut blobs);
+        } else {
+            self.follow_values::<false>(most, &mut blobs);
+        }
+        self.pool.will_need_blobs(&blobs);
+    }
+
+    /// Collects up to `most` blobs of the leaves behind the walk's place.
+    fn follow_values<const BACK: bool>(&self, most: usize, blobs: &mut Vec<u32>) {
+        let mut stack: Vec<(Ref, Place)> =
+            self.own_levels().iter().map(|level| (level.node, level.place)).collect();
+        for _ in 0..NODES {
+            let Some((item, place)) = stack.pop() else { return };
+            let mut steps = Steps::<BACK>::new(self.view, Node::read(self.view, item), place);
+            while let Some((byte, child)) = steps.step() {
+                if child.is_leaf() {
+                    let leaf = Leaf::read(self.view, child);
+                    if leaf.blob {
+                        blobs.push(leaf.blob_number(self.view));
+                    }
+                    if blobs.len() == most {
+                        return;
+                    }
+                } else if child.is_inner() {
+                    stack.push((item, steps.place(byte)));
+                    let node = Node::read(self.view, child);
+                    stack.push((child, if BACK { Place::last(&node) } else { Place::FIRST }));
+                    break;
+                }
+            }
+        }
     }
 
     /// Collects up to `most` frames that the crossings behind the walk's place lead to.

@@ -5,7 +5,7 @@
 //! overwritten by the next entry. Nothing is allocated per entry.
 
 use super::entry::Item;
-use super::get::append_value;
+use super::get::{Taken, append_value};
 use crate::frame::leaf::Leaf;
 use crate::frame::{View, words_for};
 use crate::pool::Pool;
@@ -132,9 +132,8 @@ impl Batch {
         self.bytes.resize(self.end + more, 0);
     }
 
-    /// Adds the record of `leaf` below `path`, without its value if `keys_only`. The leaf
-    /// must be plausible; false when it is garbage all the same. `names` is how many names
-    /// the batch may have.
+    /// Adds the record of `leaf` below `path`, without its value if `keys_only`, or says why
+    /// not. The leaf must be plausible. `names` is how many names the batch may have.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
@@ -144,7 +143,7 @@ impl Batch {
         leaf: &Leaf,
         keys_only: bool,
         names: usize,
-    ) -> bool {
+    ) -> Taken {
         let start = self.end;
         let inline = if keys_only || leaf.blob { 0 } else { leaf.value };
         let count = words_for(leaf.suffix + inline);
@@ -152,7 +151,7 @@ impl Batch {
         if self.bytes.len() - start < need {
             self.grow(need, names.saturating_sub(self.items.len()).min(ROOM / 64));
         }
-        let Some(words) = view.run(leaf.data, count) else { return false };
+        let Some(words) = view.run(leaf.data, count) else { return Taken::Garbage };
         let name_end = start + path.length + leaf.suffix;
         copy_rounded(&path.bytes, &mut self.bytes[start..], path.length);
         let rest = &mut self.bytes[start + path.length..];
@@ -161,17 +160,20 @@ impl Batch {
             chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
         self.end = name_end + inline;
-        if leaf.blob && !keys_only && !self.push_blob(pool, view, leaf) {
-            self.end = start;
-            return false;
+        if leaf.blob && !keys_only {
+            let taken = self.push_blob(pool, view, leaf);
+            if taken != Taken::Done {
+                self.end = start;
+                return taken;
+            }
         }
         let (start, name_end, end) = (start as u32, name_end as u32, self.end as u32);
         self.items.push(Item { start, name_end, end, group: false, version: leaf.version });
-        true
+        Taken::Done
     }
 
     #[cold]
-    fn push_blob(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+    fn push_blob(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
         self.bytes.truncate(self.end);
         let read = append_value(pool, view, leaf, &mut self.bytes);
         self.end = self.bytes.len();

@@ -9,6 +9,7 @@ use super::scan::{Scan, advance};
 use super::source::Source;
 use super::walker::{Limits, Walked, Walker, Way};
 use crate::error::Error;
+use crate::pool::blobs::BLOB_OBJECT;
 
 /// Names in the first batch of a cursor; each following one is twice as large.
 const FIRST_BATCH: usize = 32;
@@ -69,6 +70,8 @@ pub struct Cursor {
     left: u64,
     /// Frames to be read ahead at the next one that is absent: more at each.
     ahead: usize,
+    /// Absent values to come of which the source knows.
+    announced: usize,
 }
 
 /// Where the next batch begins.
@@ -120,7 +123,17 @@ impl Cursor {
         let left = scan.limit;
         // With a limit the first batch is as long as the list.
         let size = if left == u64::MAX { FIRST_BATCH } else { LARGEST_BATCH };
-        Self { source, scan, from, room: Room::take(), position: 0, size, left, ahead: 0 }
+        Self {
+            source,
+            scan,
+            from,
+            room: Room::take(),
+            position: 0,
+            size,
+            left,
+            ahead: 0,
+            announced: 0,
+        }
     }
 
     /// Calls `visit` with one entry after the other until it breaks or the list ends.
@@ -186,7 +199,8 @@ impl Cursor {
             };
             let names = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.size);
             let ahead = if self.left < SHORT { 0 } else { self.ahead };
-            let limits = Limits { names, bytes: BATCH_BYTES, ahead };
+            let values = if self.announced > 0 { 0 } else { ahead };
+            let limits = Limits { names, bytes: BATCH_BYTES, ahead, values };
             let seen = self.source.begin();
             let way = match self.source.past() {
                 Some(past) => Way::Past(past),
@@ -201,6 +215,9 @@ impl Cursor {
             }
             if let Err(error) = walked {
                 batch.clear();
+                if matches!(error, Error::Absent { object } if object >= BLOB_OBJECT) {
+                    self.announced = self.announced.checked_sub(1).unwrap_or(values);
+                }
                 self.source.pool().resolve(error)?;
                 self.ahead = (2 * self.ahead + 1).min(MOST_AHEAD);
                 continue;

@@ -8,6 +8,7 @@ use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
 use crate::frame::walk::{End, Site, walk};
 use crate::frame::{Loc, View};
+use crate::pool::blobs::{BLOB_OBJECT, Copied};
 use crate::pool::latch::NO_SLOT;
 use crate::pool::{Latched, Moving, Pool, Soon};
 
@@ -25,10 +26,41 @@ pub(super) enum Attempt<T> {
     Again,
 }
 
+/// What taking a leaf's value came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It was copied.
+    Done,
+    /// It is in a blob that is not in memory.
+    Absent,
+    /// The leaf is garbage.
+    Garbage,
+}
+
+impl Taken {
+    /// The outcome of a read of a leaf that is known to be one of frame `number`.
+    #[inline]
+    pub(super) fn found(self, number: u32, view: View<'_>, leaf: &Leaf) -> Result<Version, Error> {
+        match self {
+            Self::Done => Ok(Version::of_leaf(leaf.version)),
+            Self::Absent => {
+                Err(Error::Absent { object: BLOB_OBJECT | u64::from(leaf.blob_number(view)) })
+            }
+            Self::Garbage => Err(Error::Damaged { frame: number }),
+        }
+    }
+}
+
 /// A copy of a leaf's value that is taken inside the validated read.
 pub(super) trait Take {
-    /// Copies the value; false when the leaf is garbage.
-    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool;
+    /// Copies the value of a plausible leaf.
+    fn copy(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken;
+
+    /// Copies the value.
+    #[inline]
+    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
+        if leaf.plausible() { self.copy(pool, view, leaf) } else { Taken::Garbage }
+    }
 }
 
 /// Appends to a caller's buffer.
@@ -36,23 +68,26 @@ pub(super) struct IntoVec<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Take for IntoVec<'_> {
     #[inline]
-    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+    fn copy(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
         self.0.clear();
         append_value(pool, view, leaf, self.0)
     }
 }
 
-/// Appends the value of a plausible leaf to `out`; false when it is garbage.
+/// Appends the value of a plausible leaf to `out`.
 #[inline]
-pub(super) fn append_value(pool: &Pool, view: View<'_>, leaf: &Leaf, out: &mut Vec<u8>) -> bool {
+pub(super) fn append_value(pool: &Pool, view: View<'_>, leaf: &Leaf, out: &mut Vec<u8>) -> Taken {
     if leaf.blob {
-        pool.blobs.read(leaf.blob_number(view), leaf.value, out)
-    } else {
-        let start = out.len();
-        out.resize(start + leaf.value, 0);
-        leaf.copy_value(view, &mut out[start..]);
-        true
+        return match pool.blobs.read(leaf.blob_number(view), leaf.value, out) {
+            Copied::Done => Taken::Done,
+            Copied::Absent => Taken::Absent,
+            Copied::Gone => Taken::Garbage,
+        };
     }
+    let start = out.len();
+    out.resize(start + leaf.value, 0);
+    leaf.copy_value(view, &mut out[start..]);
+    Taken::Done
 }
 
 /// Takes short values on the stack and long ones in a vector.
@@ -76,7 +111,7 @@ impl Local {
 
 impl Take for Local {
     #[inline]
-    fn take(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> bool {
+    fn copy(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
         if leaf.blob || leaf.value > ON_STACK {
             let long = self.long.get_or_insert_with(Vec::new);
             long.clear();
@@ -85,7 +120,7 @@ impl Take for Local {
         self.long = None;
         self.length = leaf.value;
         leaf.copy_value(view, &mut self.short[..leaf.value]);
-        true
+        Taken::Done
     }
 }
 
@@ -94,8 +129,8 @@ pub(super) struct Nothing;
 
 impl Take for Nothing {
     #[inline]
-    fn take(&mut self, _: &Pool, _: View<'_>, _: &Leaf) -> bool {
-        true
+    fn copy(&mut self, _: &Pool, _: View<'_>, _: &Leaf) -> Taken {
+        Taken::Done
     }
 }
 
@@ -139,10 +174,18 @@ impl Tree {
         }
         let key = Key::new(key);
         let mut local = Local::new();
-        // Nobody else changes frames; only a latch that a reader holds can be in the way.
+        // Nobody else changes frames; only a latch that a reader holds can be in the way. A value
+        // is fetched here, as a move that began anew for each might never see all of them together.
         loop {
-            if let Attempt::Done(found) = self.try_read(key, &mut local)? {
-                return Ok(found.map(|version| then(local.bytes(), version)));
+            match self.try_read(key, &mut local) {
+                Ok(Attempt::Done(found)) => {
+                    return Ok(found.map(|version| then(local.bytes(), version)));
+                }
+                Ok(Attempt::Again) => {}
+                Err(Error::Absent { object }) if object >= BLOB_OBJECT => {
+                    self.pool.resolve(Error::Absent { object })?;
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -240,14 +283,11 @@ impl Tree {
                 }
                 End::Found => {
                     let leaf = Leaf::read(view, site.at);
-                    let taken = leaf.plausible() && take.take(pool, view, &leaf);
+                    let found = take.take(pool, view, &leaf).found(number, view, &leaf);
                     if !latch.validate(seen) {
                         return Ok(Attempt::Again);
                     }
-                    if !taken {
-                        return Err(Error::Damaged { frame: number });
-                    }
-                    return Ok(Attempt::Done(Some(Version::of_leaf(leaf.version))));
+                    return found.map(|version| Attempt::Done(Some(version)));
                 }
                 end => {
                     if !latch.validate(seen) {
@@ -270,11 +310,9 @@ impl Tree {
         loop {
             let read = self.descend_latched(key, |frame, site| match site.end {
                 End::Found => {
-                    let leaf = Leaf::read(frame.view(), site.at);
-                    if !(leaf.plausible() && take.take(&self.pool, frame.view(), &leaf)) {
-                        return Err(Error::Damaged { frame: frame.number() });
-                    }
-                    Ok(Some(Version::of_leaf(leaf.version)))
+                    let view = frame.view();
+                    let leaf = Leaf::read(view, site.at);
+                    take.take(&self.pool, view, &leaf).found(frame.number(), view, &leaf).map(Some)
                 }
                 End::Garbage => Err(Error::Damaged { frame: frame.number() }),
                 _ => Ok(None),

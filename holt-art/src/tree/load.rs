@@ -92,7 +92,7 @@ impl Tree {
         let mut made = Made { pool: &self.pool, frames: Vec::new(), blobs: Vec::new() };
         let (last, below) = loader.images.all.split_last().expect("there is a root");
         for value in &loader.images.large {
-            made.blobs.push(self.pool.blobs.write(value)?);
+            made.blobs.push(self.pool.write_blob(value)?);
         }
         for image in below {
             made.frames.push(self.pool.new_frame(image.level)?);

@@ -2,7 +2,7 @@
 
 use super::Tree;
 use super::entry::Entry;
-use super::get::{ATTEMPTS, Attempt, append_value};
+use super::get::{ATTEMPTS, Attempt, Taken, append_value};
 use super::outcome::Version;
 use super::snapshot::SnapshotTree;
 use super::under::MAX_STILL;
@@ -13,6 +13,7 @@ use crate::frame::leaf::{Leaf, equal};
 use crate::frame::node::Node;
 use crate::frame::{Kind, Loc, Ref, View};
 use crate::pool::Pool;
+use crate::pool::blobs::BLOB_OBJECT;
 use crate::pool::latch::NO_SLOT;
 
 /// The best match so far: its length and version. Its value is in the caller's buffer.
@@ -84,12 +85,13 @@ impl Tree {
         let mut loc = Loc::entry(0);
         let mut from = 0;
         let mut best: Match = None;
+        let mut lacks = None;
         let mut passed = Vec::new();
         for _ in 0..=key.len() + MAX_STILL {
             let view = pool.view(seen);
-            let mut walk = Walk { pool, view, key, from, best, value: &mut *value };
+            let mut walk = Walk { pool, view, key, from, best, lacks, value: &mut *value };
             let crossing = walk.run(loc);
-            (from, best) = (walk.from, walk.best);
+            (from, best, lacks) = (walk.from, walk.best, walk.lacks);
             let target = match crossing {
                 Ok(Some(at)) => view.crossing(at),
                 other => {
@@ -99,7 +101,7 @@ impl Tree {
                     }
                     return match other {
                         Err(Garbage) => Err(Error::Damaged { frame: number }),
-                        Ok(_) => Ok(Attempt::Done(best)),
+                        Ok(_) => whole(best, lacks).map(Attempt::Done),
                     };
                 }
             };
@@ -145,17 +147,27 @@ impl SnapshotTree {
         let mut loc = Loc::entry(0);
         let mut from = 0;
         let mut best: Match = None;
+        let mut lacks = None;
         for _ in 0..=key.len() + MAX_STILL {
             let view = past.frame(number)?;
-            let mut walk = Walk { pool: past.pool(), view, key, from, best, value: &mut *value };
+            let pool = past.pool();
+            let mut walk = Walk { pool, view, key, from, best, lacks, value: &mut *value };
             let crossing = walk.run(loc).map_err(|Garbage| Error::Damaged { frame: number })?;
-            (from, best) = (walk.from, walk.best);
-            let Some(at) = crossing else { return Ok(best) };
+            (from, best, lacks) = (walk.from, walk.best, walk.lacks);
+            let Some(at) = crossing else { return whole(best, lacks) };
             let target = view.crossing(at);
             number = target.frame;
             loc = Loc::entry(usize::from(target.entry));
         }
         Err(Error::Damaged { frame: number })
+    }
+}
+
+/// The match, unless it lacks its value.
+fn whole(best: Match, lacks: Option<u32>) -> Result<Match, Error> {
+    match lacks {
+        Some(number) => Err(Error::Absent { object: BLOB_OBJECT | u64::from(number) }),
+        None => Ok(best),
     }
 }
 
@@ -169,6 +181,9 @@ struct Walk<'p, 'a> {
     key: Key<'a>,
     from: usize,
     best: Match,
+    /// The blob with the value of the best match, if it is not in memory. A longer match makes it
+    /// needless.
+    lacks: Option<u32>,
     value: &'a mut Vec<u8>,
 }
 
@@ -220,8 +235,11 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         self.value.clear();
-        if !append_value(self.pool, self.view, &leaf, self.value) {
-            return Err(Garbage);
+        self.lacks = None;
+        match append_value(self.pool, self.view, &leaf, self.value) {
+            Taken::Done => {}
+            Taken::Absent => self.lacks = Some(leaf.blob_number(self.view)),
+            Taken::Garbage => return Err(Garbage),
         }
         self.best = Some((end, Version::of_leaf(leaf.version)));
         Ok(())

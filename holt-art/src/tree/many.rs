@@ -6,7 +6,7 @@
 //! lane that meets anything but a sound answer hands its key to a single get.
 
 use super::Tree;
-use super::get::{Local, Take};
+use super::get::{Local, Take, Taken};
 use super::outcome::Version;
 use crate::MAX_KEY;
 use crate::error::Error;
@@ -273,8 +273,8 @@ impl<'p> Lane<'p, '_> {
         if !leaf.matches(self.view, self.key, self.from) {
             return self.missing();
         }
-        let taken = leaf.plausible() && local.take(pool, self.view, &leaf);
-        if taken && self.latch.validate(self.seen) {
+        let taken = local.take(pool, self.view, &leaf);
+        if taken == Taken::Done && self.latch.validate(self.seen) {
             Turn::Found(Version::of_leaf(leaf.version))
         } else {
             Turn::Unclear

@@ -78,7 +78,7 @@ impl Tree {
         }
         // The blob is complete before a latch is taken; the reference is all that is
         // changed under it.
-        let number = self.pool.blobs.write(value)?;
+        let number = self.pool.write_blob(value)?;
         let value = Value::Blob { number, length: value.len() };
         let put = self.put_value(key, value, condition, sequence);
         if !matches!(put, Ok(Put::Inserted(_) | Put::Replaced(_))) {

@@ -207,8 +207,8 @@ fn a_descent_under_latches_asks_for_an_absent_frame() {
             match tree.latch_path(Key::new(&key)) {
                 Ok(Some(_)) => break,
                 Ok(None) => {}
-                Err(crate::Error::Absent { frame }) => {
-                    drop(pool.fetch(crate::FrameId::new(frame)));
+                Err(error @ crate::Error::Absent { .. }) => {
+                    drop(pool.resolve(error));
                     fetched += 1;
                 }
                 Err(error) => panic!("{}: {error}", key.escape_ascii()),

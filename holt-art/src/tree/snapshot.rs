@@ -174,10 +174,8 @@ impl SnapshotTree {
                 }
                 End::Found => {
                     let leaf = Leaf::read(view, site.at);
-                    if !(leaf.plausible() && take.take(past.pool(), view, &leaf)) {
-                        return Err(Error::Damaged { frame: number });
-                    }
-                    return Ok(Some(Version::of_leaf(leaf.version)));
+                    let taken = take.take(past.pool(), view, &leaf);
+                    return taken.found(number, view, &leaf).map(Some);
                 }
                 End::Garbage => return Err(Error::Damaged { frame: number }),
                 _ => return Ok(None),

@@ -11,6 +11,7 @@
 use std::ops::Bound;
 
 use super::batch::{Batch, Path};
+use super::get::Taken;
 use super::scan::Scan;
 use crate::MAX_KEY;
 use crate::error::Error;
@@ -18,6 +19,7 @@ use crate::frame::leaf::Leaf;
 use crate::frame::node::Node;
 use crate::frame::steps::{Place, Steps};
 use crate::frame::{Kind, Loc, Ref, View};
+use crate::pool::blobs::BLOB_OBJECT;
 use crate::pool::latch::{NO_SLOT, Observed};
 use crate::pool::past::Past;
 use crate::pool::{Latched, Pool, Soon};
@@ -38,6 +40,8 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
     /// Frames that are read ahead when one is absent.
     pub(super) ahead: usize,
+    /// Large values that are read ahead when one is absent.
+    pub(super) values: usize,
 }
 
 /// Nodes after which an optimistic walk looks whether its frame is still valid, so that
@@ -181,7 +185,9 @@ impl<'p, 's> Walker<'p, 's> {
             // Names that are certain come first; the frame is fetched when nothing else is left.
             Stop::Fault(Error::Absent { .. }) if self.certain > 0 => Walked::More,
             Stop::Fault(error) => {
-                if let Error::Absent { frame } = error {
+                if let Error::Absent { object } = error
+                    && let Ok(frame) = u32::try_from(object)
+                {
                     self.announce(frame);
                 }
                 // What looks like damage may be a frame that changed.
@@ -508,10 +514,23 @@ impl<'p, 's> Walker<'p, 's> {
         let leaf = self.leaf(item)?;
         let keys_only = self.scan.keys_only;
         let names = self.limits.names;
-        if !self.batch.push(self.pool, self.view, self.path, &leaf, keys_only, names) {
-            return Err(self.garbage());
+        match self.batch.push(self.pool, self.view, self.path, &leaf, keys_only, names) {
+            Taken::Done => self.full(),
+            Taken::Absent => self.lack(&leaf),
+            Taken::Garbage => Err(self.garbage()),
         }
-        self.full()
+    }
+
+    /// Stops before a record whose value is not in memory. What was read so far is given out first: all
+    /// values of a batch need not be in memory together.
+    #[cold]
+    fn lack(&mut self, leaf: &Leaf) -> Result<(), Stop> {
+        let number = leaf.blob_number(self.view);
+        self.settle()?;
+        if self.certain == 0 {
+            self.announce_values();
+        }
+        Err(Stop::Fault(Error::Absent { object: BLOB_OBJECT | u64::from(number) }))
     }
 
     /// Stops the walk when the batch has all that it may have.

@@ -25,7 +25,7 @@ fn latched(map: &Art, scan: &Scan) -> Vec<(Vec<u8>, Option<Version>)> {
     let mut from = if scan.reverse { scan.upper.clone() } else { scan.lower.clone() };
     loop {
         let mut batch = Batch::default();
-        let limits = Limits { names: 100, bytes: 20_000, ahead: 0 };
+        let limits = Limits { names: 100, bytes: 20_000, ahead: 0, values: 0 };
         let pool = map.tree().pool();
         let mut stacks = Stacks::default();
         let walker = Walker::new(pool, scan, Way::Latched, limits, &mut batch, &mut stacks);

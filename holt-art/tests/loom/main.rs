@@ -13,6 +13,7 @@
 //! | `listing.rs` | `pool/lists.rs` |
 //! | `absences.rs` | `pool/absent.rs` |
 //! | `saving.rs` | `frame/pieces.rs`: an image that is made piece by piece |
+//! | `blobs.rs` | `pool/presence.rs` |
 #![cfg(loom)]
 
 #[path = "../../src/pool/absent.rs"]
@@ -37,10 +38,14 @@ mod pieces;
 #[path = "../../src/pool/pins.rs"]
 #[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
 mod pins;
+#[path = "../../src/pool/presence.rs"]
+#[expect(dead_code, reason = "a part of the crate's interface is not modelled")]
+mod presence;
 #[path = "../../src/sync.rs"]
 mod sync;
 
 mod absences;
+mod blobs;
 mod copies;
 mod gates;
 mod latches;

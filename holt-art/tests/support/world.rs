@@ -20,6 +20,8 @@ use crate::random::Random;
 #[derive(Debug, Default)]
 pub(crate) struct Images {
     pub(crate) images: Mutex<BTreeMap<u64, Vec<u8>>>,
+    /// Those of them that the last cut has not, and somebody still reads.
+    pub(crate) freed: Mutex<BTreeSet<u64>>,
     pub(crate) reads: AtomicU64,
     /// What was said to be needed soon, and has not been read since.
     pub(crate) announced: Mutex<BTreeSet<u64>>,
@@ -85,7 +87,10 @@ impl FrameSource for Images {
 /// Seed of all random choices; a failure prints it.
 pub(crate) const SEED: u64 = 20_261_124;
 
-/// Bytes of frames in memory: the least that a pool with a source has.
+/// Keys with large values.
+pub(crate) const VALUES: u32 = 2_400;
+
+/// Bytes of frames and blobs in memory: the least that a pool with a source has.
 pub(crate) const BUDGET: u64 = 8 << 20;
 
 pub(crate) struct World {
@@ -123,8 +128,28 @@ impl World {
         world.commit();
         let stats = world.pool.stats();
         assert!(stats.frames * Pool::FRAME_BYTES as u64 > 10 * BUDGET, "{stats:?}");
-        assert!(stats.slot_bytes <= BUDGET, "{stats:?}");
+        assert!(stats.slot_bytes + stats.blob_bytes <= BUDGET, "{stats:?}");
         world
+    }
+
+    /// With large values of ten times the budget.
+    pub(crate) fn of_values() -> Self {
+        let mut world = Self::new();
+        for n in 0..VALUES {
+            world.put(&key(n), &large(n, 0));
+        }
+        world.commit();
+        let stats = world.pool.stats();
+        assert!(world.model.values().map(Vec::len).sum::<usize>() as u64 > 10 * BUDGET);
+        assert!(stats.slot_bytes + stats.blob_bytes <= BUDGET, "{stats:?}");
+        world
+    }
+
+    /// How often the source is read meanwhile.
+    pub(crate) fn reads(&self, what: impl FnOnce()) -> u64 {
+        let before = self.images.reads.load(Ordering::Relaxed);
+        what();
+        self.images.reads.load(Ordering::Relaxed) - before
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -138,9 +163,20 @@ impl World {
         for object in cut.dirty() {
             cut.image(object, images.entry(object).or_default()).unwrap();
         }
-        for object in cut.freed() {
-            images.remove(&object);
-        }
+        // Those that are gone for the trees, and go when nobody reads them any more.
+        let mut freed = self.images.freed.lock().unwrap();
+        freed.extend(cut.freed());
+        let dirty = cut.dirty();
+        freed.retain(|object| !dirty.contains(object));
+        let still = cut.still_read();
+        assert!(still.iter().all(|object| freed.contains(object)), "what is not gone is not kept");
+        freed.retain(|object| {
+            still.contains(object) || {
+                images.remove(object);
+                false
+            }
+        });
+        drop(freed);
         drop(images);
         cut.commit();
     }
@@ -209,7 +245,7 @@ impl World {
         assert_eq!(self.pool.verify(&closed, &roots), []);
     }
 
-    /// A key whose frame is absent.
+    /// A key whose frame is absent, with a value that fills more than the frame's head.
     pub(crate) fn absent(&self) -> Vec<u8> {
         let lost = |key: &Vec<u8>| {
             let put = self.tree.put(&self.pool.enter(), key, b"", Condition::Absent, || {
@@ -217,7 +253,8 @@ impl World {
             });
             matches!(put, Err(Error::Absent { .. }))
         };
-        self.model.keys().find(|&key| lost(key)).expect("nine of ten frames are absent").clone()
+        let mut long = self.model.iter().filter(|(_, value)| value.len() > 512).map(|(key, _)| key);
+        long.find(|key| lost(key)).expect("nine of ten frames are absent").clone()
     }
 }
 
@@ -228,5 +265,12 @@ pub(crate) fn key(n: u32) -> Vec<u8> {
 pub(crate) fn value(n: u32, salt: u64) -> Vec<u8> {
     let mut random = Random::new(u64::from(n) << 32 | salt);
     let length = if n % 1_000 == 999 { 6_000 } else { 800 + n as usize % 1_800 };
+    (0..length).map(|_| random.next() as u8).collect()
+}
+
+/// A value that is too large for a frame.
+pub(crate) fn large(n: u32, salt: u64) -> Vec<u8> {
+    let mut random = Random::new(u64::from(n) << 32 | salt);
+    let length = 4_100 + random.below(70_000) as usize;
     (0..length).map(|_| random.next() as u8).collect()
 }

@@ -87,11 +87,10 @@ impl Large {
         self.check_memory();
     }
 
-    /// Frames take no more than the cache may; of the large values there is one in a thousand.
+    /// Frames and large values take no more than the cache may.
     pub(crate) fn check_memory(&self) {
         let stats = self.db().stats().unwrap();
-        let large = u64::from(KEYS / 1_000 + 64) * 12_288;
-        assert!(stats.memory_bytes <= CACHE + large, "{stats:?}");
+        assert!(stats.memory_bytes <= CACHE, "{stats:?}");
     }
 
     pub(crate) fn get(&self, key: &[u8]) {

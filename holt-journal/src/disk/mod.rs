@@ -270,6 +270,21 @@ pub trait DiskFile: Send + Sync + 'static {
     /// ```
     fn will_need(&self, _offset: u64, _len: u64) {}
 
+    /// Says that what is read of this file does not tell what will be: the system need not guess, and
+    /// read more than it is asked for. A hint: it changes nothing, and doing nothing is right, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_journal::disk::{Disk, DiskFile, SimDisk};
+    ///
+    /// let file = SimDisk::new(1).create("file")?;
+    /// file.expect_random();
+    /// assert_eq!(file.len()?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn expect_random(&self) {}
+
     /// Fills `buf` from `offset`, finishing short and interrupted reads.
     ///
     /// # Errors

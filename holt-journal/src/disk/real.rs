@@ -253,6 +253,15 @@ impl DiskFile for RealFile {
         let _ = (offset, len);
     }
 
+    fn expect_random(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{Advice, fadvise};
+            // As above.
+            let _ = fadvise(&self.descriptor, 0, None, Advice::Random);
+        }
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(target_vendor = "apple")]
         return sync_apple(&self.descriptor);

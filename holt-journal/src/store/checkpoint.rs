@@ -13,7 +13,7 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
-use holt_codec::{Commit, EXTENT_UNIT};
+use holt_codec::{Commit, EXTENT_UNIT, Mapping};
 
 use super::ObjectId;
 use super::handle::Store;
@@ -63,6 +63,17 @@ pub trait ImageSource {
     /// Objects that are no more. One that the store never held is ignored; one that is also
     /// dirty is a contradiction.
     fn freed(&mut self) -> Vec<ObjectId>;
+
+    /// Objects that are no more, by this commit or one before, and that [`Store::read`] is still to find
+    /// as they last were. Each is kept until a checkpoint begins that does not name it here, or the store
+    /// is closed: nothing of that is written down, so after an opening only the commit counts.
+    ///
+    /// # Examples
+    ///
+    /// See [`Store::read`].
+    fn still_read(&mut self) -> Vec<ObjectId> {
+        Vec::new()
+    }
 
     /// Appends the image of a dirty object to `out`, which is empty. Called once an object.
     ///
@@ -142,6 +153,9 @@ impl<D: Disk> Store<D> {
         before_commit: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<CheckpointReport, Error> {
         let (dirty, freed) = self.plan(log_address, source)?;
+        let mut still = source.still_read();
+        still.sort_unstable();
+        self.keep_only(writer, &still);
         {
             let current = self.current();
             let same = dirty.is_empty()
@@ -176,7 +190,20 @@ impl<D: Disk> Store<D> {
             changed,
             freed,
         };
-        self.commit(writer, delta, false)
+        self.commit(writer, delta, false, &still)
+    }
+
+    /// Gives back what is kept for readers and not named here any more. No commit names it.
+    fn keep_only(&self, writer: &mut Writer<D::File>, still: &[ObjectId]) {
+        let mut kept = self.kept_for_change();
+        kept.retain(|&object, mapping| {
+            let stays = still.binary_search(&ObjectId(object)).is_ok();
+            if !stays {
+                writer.kept_units -= mapping.units();
+                writer.extents.free(units_of(mapping));
+            }
+            stays
+        });
     }
 
     /// Asks the source what is to be done and checks that it can be.
@@ -210,17 +237,22 @@ impl<D: Disk> Store<D> {
     }
 
     /// Writes the record of a commit whose images are durable, makes it count, and gives back
-    /// what it superseded.
+    /// what it superseded, but for those of the freed objects that are still read.
     pub(super) fn commit(
         &self,
         writer: &mut Writer<D::File>,
         delta: Commit,
         cut_exactly: bool,
+        still: &[ObjectId],
     ) -> Result<CheckpointReport, Error> {
-        let superseded: Vec<Range<u64>> = {
+        let (superseded, left): (Vec<Range<u64>>, Vec<Mapping>) = {
             let current = self.current();
-            let gone = delta.changed.iter().map(|mapping| &mapping.object).chain(&delta.freed);
-            gone.filter_map(|object| current.mapping.get(object).map(units_of)).collect()
+            let is_read = |object: &&u64| still.binary_search(&ObjectId(**object)).is_ok();
+            let (left, freed): (Vec<&u64>, Vec<&u64>) = delta.freed.iter().partition(is_read);
+            let gone = delta.changed.iter().map(|mapping| &mapping.object).chain(freed);
+            let superseded = gone.filter_map(|object| current.mapping.get(object).map(units_of));
+            let left = left.into_iter().filter_map(|object| current.mapping.get(object).copied());
+            (superseded.collect(), left.collect())
         };
         let (manifest_bytes, new_manifest) = writer.write_record(self, &delta)?;
         let report = CheckpointReport {
@@ -236,6 +268,9 @@ impl<D: Disk> Store<D> {
             // Exclusive: whoever was reading by the old mapping is done when this is held.
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             current.apply(&delta).expect("only objects that are mapped are freed");
+            writer.kept_units += left.iter().map(Mapping::units).sum::<u64>();
+            let mut kept = self.kept_for_change();
+            kept.extend(left.into_iter().map(|mapping| (mapping.object, mapping)));
         }
         writer.last_checkpoint = Some(SystemTime::now());
         for range in superseded.into_iter().chain(std::mem::take(&mut writer.held)) {

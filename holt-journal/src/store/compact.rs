@@ -159,7 +159,7 @@ impl<D: Disk> Store<D> {
             // What a state before this one may need, space and files, goes once this one is known to be
             // durable.
             let delta = self.again(writer, Vec::new());
-            self.commit(writer, delta, true)?;
+            self.commit(writer, delta, true, &[])?;
             return Ok(Pass::Freed);
         }
         if moved.is_empty() {
@@ -185,7 +185,7 @@ impl<D: Disk> Store<D> {
         writer.sync_images(&self.data, &moved)?;
         moved.sort_unstable_by_key(|mapping| mapping.object);
         let delta = self.again(writer, moved.clone());
-        self.commit(writer, delta, true)?;
+        self.commit(writer, delta, true, &[])?;
         Ok(Pass::Moved(moved))
     }
 

@@ -44,6 +44,7 @@ impl<F: DiskFile> DataFile<F> {
     /// Makes a data file without extents; its content is durable, its name not yet.
     pub(crate) fn create<D: Disk<File = F>>(disk: &D, db: DbId) -> Result<DataFile<F>, Error> {
         let file = disk.create(DATA_FILE).map_err(io("creating", DATA_FILE))?;
+        file.expect_random();
         let data = DataFile { file };
         let mark = Mark { db, sequence: 0, manifest: 0, record_checksum: 0, generation: 0 };
         data.resize(FIRST_EXTENT)?;
@@ -55,6 +56,8 @@ impl<F: DiskFile> DataFile<F> {
 
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, access: Access) -> Result<DataFile<F>, Error> {
         let file = disk.open(DATA_FILE, access).map_err(io("opening", DATA_FILE))?;
+        // Each image is read whole, and who reads many of them says so: see `will_need`.
+        file.expect_random();
         Ok(DataFile { file })
     }
 

@@ -2,13 +2,16 @@
 //!
 //! - `current` is what reads see. A read holds its shared side until it has its bytes, so a
 //!   checkpoint that takes the exclusive side knows that nobody reads what it then frees.
+//! - `kept` has the images that no commit names any more and that are read all the same. It is taken after
+//!   `current`, and a read holds both.
 //! - `writer` belongs to the one checkpoint or compaction that runs. It is taken before
 //!   `current`, never after.
 //! - `figures` is taken last, and only to copy it.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use holt_codec::{DbId, EXTENT_UNIT};
+use holt_codec::{DbId, EXTENT_UNIT, Mapping};
 
 use super::ObjectId;
 use super::data_file::DataFile;
@@ -17,7 +20,9 @@ use super::state::State;
 use super::writer::{Figures, Writer};
 use crate::disk::{Access, Disk};
 use crate::error::Error;
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use crate::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 /// The images of a database and the manifest that says which count.
 ///
@@ -74,6 +79,8 @@ pub struct Store<D: Disk> {
     pub(super) access: Access,
     pub(super) data: DataFile<D::File>,
     pub(super) current: RwLock<State>,
+    /// Where they lie, by object.
+    pub(super) kept: RwLock<BTreeMap<u64, Mapping>>,
     pub(super) writer: Mutex<Writer<D::File>>,
     /// What the writer last said of itself, for those who must not wait for it.
     pub(super) figures: Mutex<Figures>,
@@ -141,17 +148,58 @@ impl<D: Disk> Store<D> {
         current.mapping.values().map(|m| (ObjectId(m.object), u64::from(m.len))).collect()
     }
 
-    /// Replaces `out` by an object's image, as the last commit has it.
+    /// Replaces `out` by an object's image, as the last commit has it. One that it has not any more is
+    /// found as it was, while it is [still read](ImageSource::still_read).
     ///
     /// # Errors
     ///
     /// [`Error::NoObject`]; [`Error::Damaged`] if the bytes there are not that image, whole;
     /// the disk's errors, after which other images can still be read. `out` is empty then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use holt_journal::disk::SimDisk;
+    /// use holt_journal::store::{ImageSource, ObjectId, SourceError, Store};
+    ///
+    /// /// An object that is there first, then gone and still read, and then gone.
+    /// struct Going(u32);
+    ///
+    /// impl ImageSource for Going {
+    ///     fn dirty(&mut self) -> Vec<ObjectId> {
+    ///         if self.0 == 0 { vec![ObjectId(1)] } else { Vec::new() }
+    ///     }
+    ///     fn freed(&mut self) -> Vec<ObjectId> {
+    ///         if self.0 == 1 { vec![ObjectId(1)] } else { Vec::new() }
+    ///     }
+    ///     fn still_read(&mut self) -> Vec<ObjectId> {
+    ///         if self.0 == 1 { vec![ObjectId(1)] } else { Vec::new() }
+    ///     }
+    ///     fn image(&mut self, _: ObjectId, out: &mut Vec<u8>) -> Result<(), SourceError> {
+    ///         out.extend_from_slice(b"image");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let store = Store::create(Arc::new(SimDisk::new(1)), 4096)?;
+    /// let mut found = Vec::new();
+    /// for stage in 0..3 {
+    ///     store.checkpoint(5000, b"", &mut Going(stage), &mut || Ok(()))?;
+    ///     found.push((store.objects().len(), store.read(ObjectId(1), &mut Vec::new()).is_ok()));
+    /// }
+    /// assert_eq!(found, [(1, true), (0, true), (0, false)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(&self, object: ObjectId, out: &mut Vec<u8>) -> Result<(), Error> {
         out.clear();
         let current = self.current();
-        let mapping = current.mapping.get(&object.0).ok_or(Error::NoObject { object })?;
-        // The guard is held: what this mapping names is not given to anybody meanwhile.
+        // The guards are held: what a mapping names is not given to anybody meanwhile.
+        if let Some(mapping) = current.mapping.get(&object.0) {
+            return self.data.read_image(self.db, mapping, out);
+        }
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let mapping = kept.get(&object.0).ok_or(Error::NoObject { object })?;
         self.data.read_image(self.db, mapping, out)
     }
 
@@ -229,6 +277,12 @@ impl<D: Disk> Store<D> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is kept for readers, by the writer, when nobody reads it.
+    pub(super) fn kept_for_change(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Mapping>> {
+        // Each entry is whole.
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The writer, unless an earlier failure closed the store.
     pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer<D::File>>, Error> {
         let writer = self.writer_even_if_closed()?;
@@ -258,7 +312,8 @@ pub struct StoreStats {
     pub image_bytes: u64,
     /// Holes below the last extent, free to be taken.
     pub free_bytes: u64,
-    /// Space that is neither: of states that may still count, and of failed syncs.
+    /// Space that is neither: of states that may still count, of images that are gone and still read, and
+    /// of failed syncs.
     pub held_bytes: u64,
     /// Length of the manifest file, 0 before the first commit after an opening that starts a
     /// new one.

@@ -296,6 +296,7 @@ fn build<D: Disk>(
         committed_in: (manifest.header.number, last_checksum(&manifest)),
         used: used_by(&manifest),
         held,
+        kept_units: 0,
         out_of_use: 0,
         stale: older.iter().map(|&number| manifest_name(number)).collect(),
         marks: marks_of(&data.marks),
@@ -309,6 +310,7 @@ fn build<D: Disk>(
         access,
         data: data.file,
         current: RwLock::new(state),
+        kept: RwLock::default(),
         figures: Mutex::new(writer.figures()),
         writer: Mutex::new(writer),
     })
@@ -434,6 +436,7 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         manifest: Some(manifest),
         used: Used { number: 1, sequence: 1, generation: 1 },
         held: Vec::new(),
+        kept_units: 0,
         out_of_use: 0,
         stale: BTreeSet::new(),
         marks: Marks { durable_slot: 0, unsynced: false, sequence: 0 },
@@ -447,6 +450,7 @@ pub(super) fn create<D: Disk>(disk: Arc<D>, log_address: u64) -> Result<Store<D>
         access: Access::ReadWrite,
         data,
         current: RwLock::new(state),
+        kept: RwLock::default(),
         figures: Mutex::new(writer.figures()),
         writer: Mutex::new(writer),
     })

@@ -67,6 +67,9 @@ pub enum Fault {
     },
 }
 
+/// Images that the disk may fetch together.
+const AHEAD: usize = 32;
+
 impl<D: Disk> Store<D> {
     /// Reads all that the store holds and reports whatever is not as it should be. Reports
     /// nothing for a sound store whose last commit was followed by no crash.
@@ -89,7 +92,10 @@ impl<D: Disk> Store<D> {
             }
         };
         let mut image = Vec::new();
-        for object in objects {
+        for (at, object) in objects.iter().enumerate() {
+            if at.is_multiple_of(AHEAD) {
+                self.will_need(&objects[at..objects.len().min(at + AHEAD)]);
+            }
             let current = self.current();
             if let Some(mapping) = current.mapping.get(&object.0)
                 && let Err(error) = self.verify_extent(mapping, &mut image)

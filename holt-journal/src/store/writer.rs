@@ -57,6 +57,8 @@ pub(crate) struct Writer<F> {
     /// Taken by states other than the last commit's that may count after a crash; free once
     /// the next commit is durable.
     pub(super) held: Vec<Range<u64>>,
+    /// Units of images that no commit names any more and that are still read.
+    pub(super) kept_units: u64,
     /// Units that a failed sync left in doubt: taken, and named by nothing, until reopened.
     pub(super) out_of_use: u64,
     /// Names of manifest files that the next commit makes worthless, or that one has already.
@@ -108,7 +110,7 @@ impl<F: DiskFile> Writer<F> {
             file_units: self.file_units,
             free_units: self.extents.free_units(),
             taken_units: self.extents.taken_units(),
-            held_units: held + self.out_of_use,
+            held_units: held + self.kept_units + self.out_of_use,
             manifest_bytes: self.manifest.as_ref().map_or(0, ManifestFile::len),
             last_checkpoint: self.last_checkpoint,
             failure: self.failure.clone(),

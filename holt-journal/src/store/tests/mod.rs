@@ -3,6 +3,7 @@
 mod behaviour;
 mod crashes;
 mod faults;
+mod kept;
 mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};
