@@ -1,8 +1,11 @@
 //! A frame whose latch is held: the only way to change it.
 
+use std::cell::Cell;
+
 use super::Pool;
 use super::kept::Item;
-use super::latch::{LatchRef, NO_SLOT, Observed};
+use super::latch::{NO_SLOT, Observed};
+use super::row::Row;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::{MIN_ENTRIES, Nature, View, Words};
@@ -18,11 +21,23 @@ pub(crate) struct Latched<'p> {
     /// Slot that holds the frame now.
     slot: u32,
     changed: bool,
+    /// Which roots may differ from those in the frame's row.
+    roots: Cell<Roots>,
+}
+
+/// Which entries may have got another root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Roots {
+    None,
+    One(usize),
+    All,
 }
 
 impl<'p> Latched<'p> {
+    #[inline]
     pub(super) fn new(pool: &'p Pool, number: u32, seen: Observed) -> Self {
-        Self { pool, number, seen, slot: seen.slot(), changed: false }
+        let roots = Cell::new(Roots::None);
+        Self { pool, number, seen, slot: seen.slot(), changed: false, roots }
     }
 
     /// Makes a frame that nobody refers to yet, empty and latched.
@@ -40,11 +55,12 @@ impl<'p> Latched<'p> {
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         pool.note_created(number);
         pool.count_change(None, Some(pool.epoch()));
-        Ok(Self { pool, number, seen, slot, changed: true })
+        Ok(Self { pool, number, seen, slot, changed: true, roots: Cell::new(Roots::All) })
     }
 
-    fn latch(&self) -> LatchRef<'p> {
-        self.pool.latch(self.number).expect("a latched frame is in the table")
+    #[inline]
+    fn row(&self) -> Row<'p> {
+        self.pool.row(self.number).expect("a latched frame is in the table")
     }
 
     /// Number of the frame.
@@ -62,21 +78,25 @@ impl<'p> Latched<'p> {
         self.seen
     }
 
+    /// The frame's words, to change any of them.
     #[inline]
     pub(crate) fn words(&self) -> &'p Words {
+        self.roots.set(Roots::All);
         self.pool.words(self.slot)
     }
 
     #[inline]
     pub(crate) fn view(&self) -> View<'p> {
-        View::new(self.words())
+        View::new(self.pool.words(self.slot))
     }
 
     /// Begins to change the subtree of `entry`. The frame must be writable.
     #[inline]
     pub(crate) fn edit(&self, entry: usize) -> Edit<'p> {
         debug_assert!(self.changed, "a frame is made writable before it is changed");
-        Edit::new(self.words(), entry)
+        let only = [Roots::None, Roots::One(entry)].contains(&self.roots.get());
+        self.roots.set(if only { Roots::One(entry) } else { Roots::All });
+        Edit::new(self.pool.words(self.slot), entry)
     }
 
     /// Epoch of the frame's last change.
@@ -145,6 +165,7 @@ impl<'p> Latched<'p> {
     pub(crate) fn leave_slot(&mut self, slot: u32) {
         let image = self.image();
         self.slot = slot;
+        self.roots.set(Roots::All);
         let mut books = lock(&self.pool.books);
         // Whoever finds the frame changed has to find its image (pool::pins, edge 3), so it is
         // entered before the epoch is stored.
@@ -201,10 +222,16 @@ impl<'p> Latched<'p> {
 impl Drop for Latched<'_> {
     #[inline]
     fn drop(&mut self) {
+        let row = self.row();
         if self.changed {
-            self.latch().release(self.seen, self.slot);
+            match self.roots.get() {
+                Roots::One(entry) => row.copy_root(self.view(), entry),
+                Roots::All if self.slot != NO_SLOT => row.copy_roots(self.view()),
+                _ => {}
+            }
+            row.latch().release(self.seen, self.slot);
         } else {
-            self.latch().release_unchanged(self.seen);
+            row.latch().release_unchanged(self.seen);
         }
     }
 }
