@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crossbeam_utils::CachePadded;
+
 use crate::error::Error;
 use crate::pool::gate::Closed;
 use crate::pool::{Outlook, Pool, PoolOptions};
@@ -33,7 +35,8 @@ pub struct Art {
     tree: Tree,
     /// What prefix operations removed, until it is reclaimed; made when it is first needed.
     trash: OnceLock<Tree>,
-    versions: AtomicU64,
+    /// Every writer changes it, so it shares its line with nothing that others read.
+    versions: CachePadded<AtomicU64>,
 }
 
 impl Art {
@@ -54,7 +57,7 @@ impl Art {
     pub fn with_options(options: PoolOptions) -> Result<Self, Error> {
         let pool = Pool::new(options)?;
         let tree = pool.create_tree(&pool.enter())?;
-        Ok(Self { tree, trash: OnceLock::new(), versions: AtomicU64::new(0) })
+        Ok(Self { tree, trash: OnceLock::new(), versions: CachePadded::new(AtomicU64::new(0)) })
     }
 
     /// The tree, for everything that this type has no shorthand for.

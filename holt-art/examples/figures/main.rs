@@ -4,7 +4,8 @@
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
 //! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these alone, each the best of
-//! many rounds; `many` compares many gets at once with gets one by one; `resident` tells what a map takes from the system. A shape is `objstore`, `fs`, `kv` or a file with
+//! many rounds; `many` compares many gets at once with gets one by one; `points` times single gets and puts, `threads`
+//! those of two threads beside those of one; `resident` tells what a map takes from the system. A shape is `objstore`, `fs`, `kv` or a file with
 //! a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
@@ -12,6 +13,7 @@
 mod churn;
 mod frames;
 mod lists;
+mod points;
 mod resident;
 mod shapes;
 mod times;
@@ -27,10 +29,14 @@ fn main() {
         Some("lists") => lists::run,
         Some("frames") => frames::run,
         Some("resident") => resident::run,
+        Some("points") => points::run,
+        Some("threads") => points::threads,
         _ => times::run,
     };
-    const WHAT: [&str; 9] =
-        ["times", "fill", "churn", "puts", "loads", "lists", "many", "frames", "resident"];
+    const WHAT: [&str; 11] = [
+        "times", "fill", "churn", "puts", "loads", "lists", "many", "frames", "resident", "points",
+        "threads",
+    ];
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }

@@ -15,7 +15,7 @@ fn time(label: &str, operations: usize, mut run: impl FnMut()) {
 }
 
 /// Dependent loads over as much memory as the tree takes: the floor of any descent.
-fn pointer_chase(bytes: usize) -> f64 {
+pub(crate) fn pointer_chase(bytes: usize) -> f64 {
     let count = (bytes / 64).max(16);
     let mut order: Vec<u32> = (0..count as u32).collect();
     Random(7).shuffle(&mut order);

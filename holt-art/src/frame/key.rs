@@ -45,6 +45,14 @@ impl<'a> Key<'a> {
         self.bytes.get(at).copied()
     }
 
+    /// The last `count` bytes, at most seven, little endian, with zeros behind them. The key has
+    /// as many.
+    #[inline]
+    pub(crate) fn end(self, count: usize) -> u64 {
+        // In two steps, as nothing is left of a word that is shifted by all of its bits.
+        self.last >> 1 >> (63 - 8 * count)
+    }
+
     /// The eight bytes from `from`, little endian, zeros beyond the end.
     #[inline]
     pub(crate) fn load(self, from: usize) -> u64 {
@@ -73,6 +81,9 @@ mod tests {
                     *byte = key.byte(from + at).unwrap_or(0);
                 }
                 assert_eq!(key.load(from), u64::from_le_bytes(expected), "{length} {from}");
+                if from <= length && length - from < 8 {
+                    assert_eq!(key.end(length - from), u64::from_le_bytes(expected));
+                }
             }
         }
     }

@@ -90,6 +90,8 @@ pub(crate) struct Ref(pub(crate) u16);
 
 impl Ref {
     pub(crate) const NULL: Self = Self(0);
+    /// A reference of no kind, which no frame has.
+    pub(crate) const UNKNOWN: Self = Self(7);
 
     #[inline]
     pub(crate) fn new(kind: Kind, at: usize) -> Self {
@@ -155,7 +157,7 @@ impl Loc {
     /// The lane `index` lanes after the first lane of `word`.
     #[inline]
     pub(crate) fn nth(word: usize, index: usize) -> Self {
-        Self::new(word + index / 4, index & 3)
+        Self(((word << 2).wrapping_add(index) & (FRAME_WORDS << 2) - 1) as u16)
     }
 
     /// The root reference of entry `entry`.

@@ -16,6 +16,8 @@
 //! An inner node stands for the key that leads to it, its prefix included; the value
 //! slot holds that key's record. At least one of children and value is there.
 
+use std::hint::select_unpredictable;
+
 use super::{Kind, Loc, Ref, View, words_for};
 
 /// Longest prefix of an inner node in bytes; longer ones are chains of nodes.
@@ -36,7 +38,18 @@ impl<'a> Node<'a> {
     #[inline]
     pub(crate) fn read(view: View<'a>, node: Ref) -> Self {
         debug_assert!(node.is_inner());
-        Self { view, at: node.at(), kind: node.kind(), head: view.word(node.at()) }
+        Self::read_as(view, node, node.kind())
+    }
+
+    /// As [`Node::read`], for whoever has looked at the kind already.
+    #[inline(always)]
+    pub(crate) fn read_as(view: View<'a>, node: Ref, kind: Kind) -> Self {
+        Self { view, at: node.at(), kind, head: view.word(node.at()) }
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> View<'a> {
+        self.view
     }
 
     #[inline]
@@ -119,7 +132,7 @@ impl<'a> Node<'a> {
     }
 
     /// Where the child for `byte` is stored, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, byte: u8) -> Option<Loc> {
         match self.kind {
             Kind::N4 => {
@@ -252,18 +265,18 @@ impl<'a> Node<'a> {
 }
 
 /// Rank of `byte` among sixteen bytes in two words; 16 when it is not there.
-#[inline]
+#[inline(always)]
 fn find16(low: u64, high: u64, byte: u8) -> usize {
     let pattern = u64::from(byte).wrapping_mul(0x0101_0101_0101_0101);
-    let first_zero = |word: u64| {
+    let zeros = |word: u64| {
         let differing = word ^ pattern;
         // As in `Node::find`: the lowest mark is exact.
-        (differing.wrapping_sub(0x0101_0101_0101_0101) & !differing & 0x8080_8080_8080_8080)
-            .trailing_zeros() as usize
-            / 8
+        differing.wrapping_sub(0x0101_0101_0101_0101) & !differing & 0x8080_8080_8080_8080
     };
-    let rank = first_zero(low);
-    if rank < 8 { rank } else { 8 + first_zero(high) }
+    let (low, high) = (zeros(low), zeros(high));
+    // No branch: which half it is in nobody can foresee.
+    let (marks, before) = select_unpredictable(low != 0, (low, 0), (high, 8));
+    before + (marks.trailing_zeros() / 8) as usize
 }
 
 #[cfg(test)]

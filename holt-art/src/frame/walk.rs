@@ -56,14 +56,20 @@ pub(crate) enum End {
 ///
 /// `FORK` says whether the deepest fork is wanted; looking for it costs a little.
 #[inline(always)]
-pub(crate) fn walk<const FORK: bool>(
+pub(crate) fn walk<const FORK: bool>(view: View<'_>, loc: Loc, key: Key<'_>, from: usize) -> Site {
+    walk_from::<FORK>(view, loc, view.reference(loc), key, from)
+}
+
+/// As [`walk`], with the reference `at` that is at `loc`.
+#[inline(always)]
+pub(crate) fn walk_from<const FORK: bool>(
     view: View<'_>,
     mut loc: Loc,
+    mut at: Ref,
     key: Key<'_>,
     mut from: usize,
 ) -> Site {
     let mut fork = None;
-    let mut at = view.reference(loc);
     loop {
         match at.kind() {
             Kind::Leaf | Kind::LongLeaf => {
@@ -80,13 +86,15 @@ pub(crate) fn walk<const FORK: bool>(
             Kind::N4 | Kind::N16 | Kind::Bitmap => {
                 let node = Node::read(view, at);
                 let prefix = node.prefix_len();
-                if prefix != 0
-                    && (from + prefix > key.len()
-                        || !equal(view, node.prefix_at(), prefix, key, from))
-                {
-                    return Site { loc, at, from, fork, end: End::Prefix };
+                let mut end = from;
+                // A branch by itself, so that without a prefix the byte to look for does not wait
+                // for the node.
+                if prefix != 0 {
+                    end += prefix;
+                    if end > key.len() || !equal(view, node.prefix_at(), prefix, key, from) {
+                        return Site { loc, at, from, fork, end: End::Prefix };
+                    }
                 }
-                let end = from + prefix;
                 let byte = key.byte(end);
                 let (next_loc, next_from) = match byte {
                     None => {
@@ -120,4 +128,94 @@ pub(crate) fn walk<const FORK: bool>(
             Kind::Unknown => return Site { loc, at, from, fork, end: End::Garbage },
         }
     }
+}
+
+/// Where a read gets to inside a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// A leaf or a crossing; null when the key has no record; of an unknown kind when the frame
+    /// has what no writer can have stored.
+    pub(crate) at: Ref,
+    /// How many bytes of the key lead there.
+    pub(crate) from: usize,
+}
+
+/// As [`walk`] for whoever only reads, and needs nothing of the way: from the reference `at` to the
+/// next leaf, which is not compared with the key, or crossing.
+///
+/// A function by itself, with few things to keep in registers, and a piece of code for each kind of
+/// node: in the small trees that are in the processor's cache a get is as long as its
+/// instructions.
+#[inline(never)]
+pub(crate) fn reach(view: View<'_>, mut at: Ref, key: Key<'_>, mut from: usize) -> Reached {
+    // Only the root of a tree may be null.
+    let mut nothing = Ref::NULL;
+    loop {
+        let child = match at.kind() {
+            Kind::N4 => step(&Node::read_as(view, at, Kind::N4), key, &mut from),
+            Kind::N16 => {
+                // The references, often in the next line.
+                view.prefetch(at.at() + 5);
+                step(&Node::read_as(view, at, Kind::N16), key, &mut from)
+            }
+            Kind::Bitmap => {
+                view.prefetch(at.at() + 8);
+                step(&Node::read_as(view, at, Kind::Bitmap), key, &mut from)
+            }
+            Kind::Leaf | Kind::LongLeaf => {
+                view.prefetch(at.at() + 8);
+                return Reached { at, from };
+            }
+            Kind::Null => return Reached { at: nothing, from },
+            Kind::Crossing | Kind::Unknown => return Reached { at, from },
+        };
+        match child {
+            Ok(child) => at = child,
+            Err(end) => return Reached { at: end, from },
+        }
+        nothing = Ref::UNKNOWN;
+    }
+}
+
+/// The reference to what follows for the key below a node that it reaches with `from` bytes used
+/// up; as an error that with which the read ends.
+#[inline(always)]
+fn step(node: &Node<'_>, key: Key<'_>, from: &mut usize) -> Result<Ref, Ref> {
+    let prefix = node.prefix_len();
+    if prefix == 0 {
+        // By itself, so that the byte to look for does not wait for the node.
+        return match key.byte(*from) {
+            Some(byte) => {
+                *from += 1;
+                child(node, byte)
+            }
+            None => Err(value(node)),
+        };
+    }
+    let end = *from + prefix;
+    if end > key.len() || !equal(node.view(), node.prefix_at(), prefix, key, *from) {
+        return Err(Ref::NULL);
+    }
+    match key.byte(end) {
+        Some(byte) => {
+            *from = end + 1;
+            child(node, byte)
+        }
+        None => {
+            *from = end;
+            Err(value(node))
+        }
+    }
+}
+
+#[inline(always)]
+fn child(node: &Node<'_>, byte: u8) -> Result<Ref, Ref> {
+    node.find(byte).map(|loc| node.view().reference(loc)).ok_or(Ref::NULL)
+}
+
+/// The reference to the record of the key that ends at a node; unknown if it is none of a leaf.
+#[inline(always)]
+fn value(node: &Node<'_>) -> Ref {
+    let value = node.value();
+    if value.is_null() || value.is_leaf() { value } else { Ref::UNKNOWN }
 }

@@ -168,13 +168,14 @@ impl<'a> Whereabouts<'a> {
     }
 
     /// Puts an absent frame into the slot, which has been filled with its image, `proven` to be a
-    /// sound frame or not; false when it is not absent.
+    /// sound frame or not; false when it is not absent. `prepare` is called under the latch.
     #[must_use]
-    pub(crate) fn install(self, slot: u32, proven: bool) -> bool {
+    pub(crate) fn install(self, slot: u32, proven: bool, prepare: impl FnOnce()) -> bool {
         let seen = self.latch.acquire();
         let absent = self.mark() & ABSENT != 0;
         if absent {
             self.set_mark(if proven { 0 } else { UNPROVEN });
+            prepare();
             // Edge 2.
             self.latch.release(seen, slot);
         } else {

@@ -8,11 +8,13 @@ use super::clock::Clock;
 use super::gate::Closed;
 use super::latch::NO_SLOT;
 use super::pins::Since;
+use crate::frame::View;
+use crate::frame::copy::entries;
 use crate::sync::{Ordering, lock};
 
 impl Pool {
     /// Checks that every slot is the live one of a frame, an image kept for a pin, or free;
-    /// that every frame number is in use or free; that every page belongs to one blob or to
+    /// that every frame's row has the roots of its entries; that every frame number is in use or free; that every page belongs to one blob or to
     /// a free run; and that all that is kept is needed. Says what is wrong, by object.
     ///
     /// `frames` and `blobs` are what the trees reach: the blobs with the number of leaves
@@ -48,6 +50,15 @@ impl Pool {
                 owners.entry(slot).or_default().push(format!("frame {number}"));
                 if !frames.contains(&number) {
                     fault(u64::from(number), "it cannot be reached".into());
+                }
+                let row = self.row(number).expect("its number is in the table");
+                for (index, entry) in entries(View::new(self.slot_words(slot))) {
+                    if row.copied_root(index).is_some_and(|root| root != entry.root) {
+                        fault(
+                            u64::from(number),
+                            format!("entry {index} has another root in its row"),
+                        );
+                    }
                 }
             }
         }

@@ -265,8 +265,14 @@ impl Pool {
             return Ok(());
         }
         let slot = self.take_slot()?;
-        let read = clock.read(frame.0, self.slot_words(slot));
-        if read.is_ok() && at.install(slot, !clock.source.is_checked()) {
+        let words = self.slot_words(slot);
+        let read = clock.read(frame.0, words);
+        let copy_roots = || {
+            if let Some(row) = self.row(frame.0) {
+                row.copy_roots(View::new(words));
+            }
+        };
+        if read.is_ok() && at.install(slot, !clock.source.is_checked(), copy_roots) {
             clock.absent.fetch_sub(1, Ordering::Relaxed);
         } else {
             self.give_slot(slot);

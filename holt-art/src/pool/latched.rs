@@ -1,9 +1,12 @@
 //! A frame whose latch is held: the only way to change it.
 
+use std::cell::Cell;
+
 use super::Pool;
 use super::kept::Item;
-use super::latch::{LatchRef, NO_SLOT, Observed};
+use super::latch::{NO_SLOT, Observed};
 use super::pins::Since;
+use super::row::Row;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::saving::Saving;
@@ -22,11 +25,23 @@ pub(crate) struct Latched<'p> {
     changed: bool,
     /// The slot of the image that is made piece by piece and held for that.
     image: Option<u32>,
+    /// Which roots may differ from those in the frame's row.
+    roots: Cell<Roots>,
+}
+
+/// Which entries may have got another root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Roots {
+    None,
+    One(usize),
+    All,
 }
 
 impl<'p> Latched<'p> {
+    #[inline]
     pub(super) fn new(pool: &'p Pool, number: u32, seen: Observed) -> Self {
-        Self { pool, number, seen, slot: seen.slot(), changed: false, image: None }
+        let roots = Cell::new(Roots::None);
+        Self { pool, number, seen, slot: seen.slot(), changed: false, image: None, roots }
     }
 
     /// Makes a frame that nobody refers to yet, empty and latched.
@@ -44,11 +59,13 @@ impl<'p> Latched<'p> {
         Edit::format(pool.words(slot), nature, MIN_ENTRIES);
         pool.note_created(number);
         pool.count_change(None, Some(pool.epoch()));
-        Ok(Self { pool, number, seen, slot, changed: true, image: None })
+        let roots = Cell::new(Roots::All);
+        Ok(Self { pool, number, seen, slot, changed: true, image: None, roots })
     }
 
-    fn latch(&self) -> LatchRef<'p> {
-        self.pool.latch(self.number).expect("a latched frame is in the table")
+    #[inline]
+    fn row(&self) -> Row<'p> {
+        self.pool.row(self.number).expect("a latched frame is in the table")
     }
 
     /// Number of the frame.
@@ -66,25 +83,30 @@ impl<'p> Latched<'p> {
         self.seen
     }
 
+    /// The frame's words, to change any of them.
     #[inline]
     pub(crate) fn words(&self) -> &'p Words {
+        self.roots.set(Roots::All);
         self.pool.words(self.slot)
     }
 
     #[inline]
     pub(crate) fn view(&self) -> View<'p> {
-        View::new(self.words())
+        View::new(self.pool.words(self.slot))
     }
 
     /// Begins to change the subtree of `entry`. The frame must be writable.
     #[inline]
     pub(crate) fn edit(&self, entry: usize) -> Edit<'p> {
         debug_assert!(self.changed, "a frame is made writable before it is changed");
-        let edit = Edit::new(self.words(), entry);
+        let only = [Roots::None, Roots::One(entry)].contains(&self.roots.get());
+        self.roots.set(if only { Roots::One(entry) } else { Roots::All });
+        let words = self.pool.words(self.slot);
+        let edit = Edit::new(words, entry);
         match self.image {
             None => edit,
             Some(image) => edit.saving(Saving::new(
-                self.words(),
+                words,
                 self.pool.words(image),
                 self.pool.pieces_of(self.number),
             )),
@@ -215,7 +237,8 @@ impl<'p> Latched<'p> {
         self.hold_image();
         if let Some(image) = self.image {
             let pieces = self.pool.pieces_of(self.number);
-            Saving::new(self.words(), self.pool.words(image), pieces).save_all();
+            let words = self.pool.words(self.slot);
+            Saving::new(words, self.pool.words(image), pieces).save_all();
             self.release_image();
         }
         let since = self.since_word();
@@ -251,6 +274,7 @@ impl<'p> Latched<'p> {
         self.finish_image();
         let image = self.image();
         self.slot = slot;
+        self.roots.set(Roots::All);
         let mut books = lock(&self.pool.books);
         // Whoever finds the frame changed has to find its image (pool::pins, edge 3), so it is
         // entered before the epoch is stored.
@@ -311,10 +335,16 @@ impl Drop for Latched<'_> {
         if self.image.is_some() {
             self.release_image();
         }
+        let row = self.row();
         if self.changed {
-            self.latch().release(self.seen, self.slot);
+            match self.roots.get() {
+                Roots::One(entry) => row.copy_root(self.view(), entry),
+                Roots::All if self.slot != NO_SLOT => row.copy_roots(self.view()),
+                _ => {}
+            }
+            row.latch().release(self.seen, self.slot);
         } else {
-            self.latch().release_unchanged(self.seen);
+            row.latch().release_unchanged(self.seen);
         }
     }
 }

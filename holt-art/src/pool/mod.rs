@@ -32,6 +32,7 @@ mod pages;
 pub(crate) mod past;
 mod pins;
 mod presence;
+pub(crate) mod row;
 pub(crate) mod snapshot;
 mod source;
 mod spare;
@@ -68,6 +69,7 @@ use moves::Moves;
 pub use moves::Moving;
 use pages::Budget;
 use pins::Pins;
+use row::{ROW_WORDS, Row};
 
 /// Attempts at a latch before somebody who holds another one gives up.
 const SOON: u32 = 256;
@@ -177,9 +179,8 @@ impl PoolOptions {
 #[derive(Debug)]
 pub struct Pool {
     frames: Arena<FRAME_WORDS>,
-    /// By frame number: the latch word, and the epoch of the last change, which only the
-    /// holder of the latch writes.
-    table: Arena<2>,
+    /// By frame number: see [`row`].
+    table: Arena<ROW_WORDS>,
     /// By frame number: which part of an image is made; see [`pieces`].
     pieces: Arena<{ pieces::ROW }>,
     pub(crate) blobs: Blobs,
@@ -389,24 +390,31 @@ impl Pool {
             lock(&self.books).give_slot(slot);
             return Err(damaged(what));
         }
-        let latch = self.latch(number).expect("a claimed number is in the table");
-        let seen = latch.acquire();
+        let row = self.row(number).expect("a claimed number is in the table");
+        let seen = row.latch().acquire();
         // Relaxed: published by the release of the latch.
-        self.epoch_of(number).store(0, Ordering::Relaxed);
-        latch.release(seen, slot);
+        row.epoch().store(0, Ordering::Relaxed);
+        row.copy_roots(View::new(words));
+        row.latch().release(seen, slot);
         Ok(())
     }
 
     /// The latch word of frame `number`; none when there is no such number.
     #[inline]
     pub(crate) fn latch(&self, number: u32) -> Option<LatchRef<'_>> {
-        self.table.get(number as usize).map(|words| LatchRef::new(&words[0]))
+        self.row(number).map(Row::latch)
+    }
+
+    /// The row of frame `number`; none when there is no such number.
+    #[inline]
+    pub(crate) fn row(&self, number: u32) -> Option<Row<'_>> {
+        self.table.get(number as usize).map(Row::new)
     }
 
     /// The epoch word of frame `number`, which is in the table.
     #[inline]
     fn epoch_of(&self, number: u32) -> &AtomicU64 {
-        &self.table.slot(number as usize)[1]
+        Row::new(self.table.slot(number as usize)).epoch()
     }
 
     /// Which part of an image of frame `number`, which is in the table, is made.

@@ -6,8 +6,8 @@ use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
-use crate::frame::walk::{End, Site, walk};
-use crate::frame::{Loc, View};
+use crate::frame::walk::{End, Site, reach, walk};
+use crate::frame::{Kind, Loc, View};
 use crate::pool::blobs::{BLOB_OBJECT, Copied};
 use crate::pool::latch::NO_SLOT;
 use crate::pool::{Latched, Moving, Pool, Soon};
@@ -17,6 +17,9 @@ pub(super) const ATTEMPTS: usize = 64;
 
 /// Longest value that a get keeps on the stack, in bytes.
 const ON_STACK: usize = 256;
+
+/// Longest value that takes the shortest way, in bytes: not much has to be cleared for it.
+const SHORT: usize = 120;
 
 /// What one attempt to read came to.
 pub(super) enum Attempt<T> {
@@ -92,34 +95,67 @@ pub(super) fn append_value(pool: &Pool, view: View<'_>, leaf: &Leaf, out: &mut V
 
 /// Takes short values on the stack and long ones in a vector.
 pub(super) struct Local {
-    short: [u8; ON_STACK],
+    /// Words as they are in the frame, with the value in them.
+    short: [u8; SHORT + 8],
+    /// Where in `short` the value begins.
+    start: usize,
     length: usize,
-    long: Option<Vec<u8>>,
+    long: Option<Long>,
+}
+
+/// Where a value is that is not short.
+enum Long {
+    Stack([u8; ON_STACK + 8]),
+    Heap(Vec<u8>),
 }
 
 impl Local {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { short: [0; ON_STACK], length: 0, long: None }
+        Self { short: [0; SHORT + 8], start: 0, length: 0, long: None }
     }
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        self.long.as_deref().unwrap_or(&self.short[..self.length])
+        let whole = match &self.long {
+            None => &self.short[..],
+            Some(Long::Stack(bytes)) => bytes,
+            Some(Long::Heap(bytes)) => bytes,
+        };
+        &whole[self.start..self.start + self.length]
+    }
+
+    /// Copies a value that is not short.
+    #[cold]
+    fn copy_long(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
+        self.length = leaf.value;
+        if leaf.blob || leaf.value > ON_STACK {
+            self.start = 0;
+            let mut bytes = match self.long.take() {
+                Some(Long::Heap(bytes)) => bytes,
+                _ => Vec::new(),
+            };
+            bytes.clear();
+            let taken = append_value(pool, view, leaf, &mut bytes);
+            self.long = Some(Long::Heap(bytes));
+            return taken;
+        }
+        let mut bytes = [0; ON_STACK + 8];
+        self.start = leaf.copy_value_words(view, &mut bytes);
+        self.long = Some(Long::Stack(bytes));
+        Taken::Done
     }
 }
 
 impl Take for Local {
     #[inline]
     fn copy(&mut self, pool: &Pool, view: View<'_>, leaf: &Leaf) -> Taken {
-        if leaf.blob || leaf.value > ON_STACK {
-            let long = self.long.get_or_insert_with(Vec::new);
-            long.clear();
-            return append_value(pool, view, leaf, long);
+        if leaf.blob || leaf.value > SHORT {
+            return self.copy_long(pool, view, leaf);
         }
         self.long = None;
         self.length = leaf.value;
-        leaf.copy_value(view, &mut self.short[..leaf.value]);
+        self.start = leaf.copy_value_words(view, &mut self.short);
         Taken::Done
     }
 }
@@ -251,54 +287,52 @@ impl Tree {
     ) -> Result<Attempt<Option<Version>>, Error> {
         let pool = &*self.pool;
         let mut number = self.root;
-        let mut latch = pool.latch(number).ok_or(Error::MissingFrame { frame: number })?;
-        let mut seen = latch.observe();
-        let mut loc = Loc::entry(0);
+        let mut row = pool.row(number).ok_or(Error::MissingFrame { frame: number })?;
+        let mut seen = row.latch().observe();
+        let mut entry = 0;
         let mut from = 0;
         // A crossing need not use up a byte of the key. In a sound tree there are fewer
         // of them than frames; a cycle in a damaged one ends here.
-        for _ in 0..=key.len() + 64 {
+        for _ in 0..key.len() + 65 {
             let view = pool.view(seen);
-            let site = walk::<false>(view, loc, key, from);
-            match site.end {
-                End::Crossing(target) => {
-                    let child = pool.latch(target.frame).map(|child| (child, child.observe()));
-                    // The parent is validated after the child's word has been read, and
-                    // that word is used to the end: see PROTOCOLS in ARCHITECTURE.md, P5.1.
-                    if !latch.validate(seen) {
+            let reached = reach(view, row.root(view, entry), key, from);
+            let at = reached.at;
+            if at.kind() == Kind::Crossing {
+                let target = view.crossing(at.at());
+                let child = pool.row(target.frame).map(|child| (child, child.latch().observe()));
+                // The parent is validated after the child's word has been read, and
+                // that word is used to the end: see PROTOCOLS in ARCHITECTURE.md, P5.1.
+                if !row.latch().validate(seen) {
+                    return Ok(Attempt::Again);
+                }
+                number = target.frame;
+                match child {
+                    Some((child, word)) if word.slot() != NO_SLOT => (row, seen) = (child, word),
+                    child => {
+                        pool.miss(number, child.map(|(_, seen)| seen))?;
                         return Ok(Attempt::Again);
                     }
-                    number = target.frame;
-                    match child {
-                        Some((child, word)) if word.slot() != NO_SLOT => {
-                            (latch, seen) = (child, word);
-                        }
-                        child => {
-                            pool.miss(number, child.map(|(_, seen)| seen))?;
-                            return Ok(Attempt::Again);
-                        }
-                    }
-                    loc = Loc::entry(usize::from(target.entry));
-                    from = site.from;
                 }
-                End::Found => {
-                    let leaf = Leaf::read(view, site.at);
-                    let found = take.take(pool, view, &leaf).found(number, view, &leaf);
-                    if !latch.validate(seen) {
-                        return Ok(Attempt::Again);
-                    }
-                    return found.map(|version| Attempt::Done(Some(version)));
-                }
-                end => {
-                    if !latch.validate(seen) {
-                        return Ok(Attempt::Again);
-                    }
-                    if end == End::Garbage {
-                        return Err(Error::Damaged { frame: number });
-                    }
-                    return Ok(Attempt::Done(None));
-                }
+                entry = usize::from(target.entry);
+                from = reached.from;
+                continue;
             }
+            let found = if at.is_leaf() {
+                let leaf = Leaf::read(view, at);
+                if leaf.matches(view, key, reached.from) {
+                    take.take(pool, view, &leaf).found(number, view, &leaf).map(Some)
+                } else {
+                    Ok(None)
+                }
+            } else if at.is_null() {
+                Ok(None)
+            } else {
+                Err(Error::Damaged { frame: number })
+            };
+            if !row.latch().validate(seen) {
+                return Ok(Attempt::Again);
+            }
+            return found.map(Attempt::Done);
         }
         Err(Error::Damaged { frame: number })
     }

@@ -15,8 +15,9 @@ use crate::frame::leaf::{Leaf, equal};
 use crate::frame::node::Node;
 use crate::frame::{Kind, Loc, Ref, Target, View};
 use crate::pool::Pool;
-use crate::pool::latch::{LatchRef, NO_SLOT, Observed};
+use crate::pool::latch::{NO_SLOT, Observed};
 use crate::pool::moves::Seen;
+use crate::pool::row::Row;
 
 /// Descents at a time: about as many lines as a core can wait for.
 const LANES: usize = 12;
@@ -37,7 +38,7 @@ struct Lane<'p, 'k> {
     key: Key<'k>,
     /// The count of moves when it began.
     moves: Seen,
-    latch: LatchRef<'p>,
+    row: Row<'p>,
     seen: Observed,
     view: View<'p>,
     /// Bytes of the key used up.
@@ -150,13 +151,13 @@ impl Tree {
     fn lane<'k>(&self, index: usize, key: Key<'k>) -> Result<Lane<'_, 'k>, Error> {
         let moves = self.pool.moves.begin();
         let missing = Error::MissingFrame { frame: self.root };
-        let latch = self.pool.latch(self.root).ok_or(missing)?;
-        let seen = latch.observe();
+        let row = self.pool.row(self.root).ok_or(missing)?;
+        let seen = row.latch().observe();
         Ok(Lane {
             index,
             key,
             moves,
-            latch,
+            row,
             seen,
             view: self.pool.view(seen),
             from: 0,
@@ -214,25 +215,31 @@ impl<'p> Lane<'p, '_> {
     }
 
     fn missing(&self) -> Turn {
-        if self.latch.validate(self.seen) { Turn::Missing } else { Turn::Unclear }
+        if self.row.latch().validate(self.seen) { Turn::Missing } else { Turn::Unclear }
     }
 
     /// Follows a crossing. The table of frames is small, so its word is not waited for
     /// by a turn of its own.
     fn enter(&mut self, pool: &'p Pool, target: Target) -> Turn {
-        let child = pool.latch(target.frame).map(|child| (child, child.observe()));
+        let child = pool.row(target.frame).map(|child| (child, child.latch().observe()));
         // P5.1: the child's word is read before the parent is validated.
-        if !self.latch.validate(self.seen) {
+        if !self.row.latch().validate(self.seen) {
             return Turn::Unclear;
         }
-        let Some((latch, seen)) = child.filter(|(_, seen)| seen.slot() != NO_SLOT) else {
+        let Some((row, seen)) = child.filter(|(_, seen)| seen.slot() != NO_SLOT) else {
             return Turn::Unclear;
         };
-        (self.latch, self.seen, self.view) = (latch, seen, pool.view(seen));
+        (self.row, self.seen, self.view) = (row, seen, pool.view(seen));
         self.near = false;
-        let loc = Loc::entry(usize::from(target.entry));
-        self.view.prefetch(loc.word());
-        self.next = Next::Reference(loc);
+        let entry = usize::from(target.entry);
+        match row.copied_root(entry) {
+            Some(root) => self.look_at(root),
+            None => {
+                let loc = Loc::entry(entry);
+                self.view.prefetch(loc.word());
+                self.next = Next::Reference(loc);
+            }
+        }
         Turn::On
     }
 
@@ -274,7 +281,7 @@ impl<'p> Lane<'p, '_> {
             return self.missing();
         }
         let taken = local.take(pool, self.view, &leaf);
-        if taken == Taken::Done && self.latch.validate(self.seen) {
+        if taken == Taken::Done && self.row.latch().validate(self.seen) {
             Turn::Found(Version::of_leaf(leaf.version))
         } else {
             Turn::Unclear

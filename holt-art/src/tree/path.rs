@@ -5,7 +5,7 @@ use super::Tree;
 use crate::error::Error;
 use crate::frame::Loc;
 use crate::frame::key::Key;
-use crate::frame::walk::{End, Site, walk};
+use crate::frame::walk::{End, Site, walk, walk_from};
 use crate::pool::latch::{NO_SLOT, Observed};
 use crate::pool::{Latched, Soon};
 
@@ -58,28 +58,30 @@ impl Tree {
     ) -> Result<Option<Step>, Error> {
         let pool = &*self.pool;
         let mut frame = self.root;
-        let mut latch = pool.latch(frame).ok_or(Error::MissingFrame { frame })?;
-        let mut seen = latch.observe();
+        let mut row = pool.row(frame).ok_or(Error::MissingFrame { frame })?;
+        let mut seen = row.latch().observe();
         let mut entry = 0;
         let mut from = 0;
         for _ in 0..=key.len() + 64 {
-            let site = walk::<FORK>(pool.view(seen), Loc::entry(entry), key, from);
+            let view = pool.view(seen);
+            let root = row.root(view, entry);
+            let site = walk_from::<FORK>(view, Loc::entry(entry), root, key, from);
             let step = Step { frame, seen, entry, site };
             let target = match site.end {
                 End::Crossing(target) => target,
-                End::Garbage if latch.validate(seen) => return Err(Error::Damaged { frame }),
+                End::Garbage if row.latch().validate(seen) => return Err(Error::Damaged { frame }),
                 End::Garbage => return Ok(None),
                 _ => return Ok(Some(step)),
             };
-            let child = pool.latch(target.frame).map(|child| (child, child.observe()));
+            let child = pool.row(target.frame).map(|child| (child, child.latch().observe()));
             // P5.1: the child's word is read before the parent is validated.
-            if !latch.validate(seen) {
+            if !row.latch().validate(seen) {
                 return Ok(None);
             }
             passed(&step);
             frame = target.frame;
             match child {
-                Some((child, word)) if word.slot() != NO_SLOT => (latch, seen) = (child, word),
+                Some((child, word)) if word.slot() != NO_SLOT => (row, seen) = (child, word),
                 child => {
                     pool.miss(frame, child.map(|(_, seen)| seen))?;
                     return Ok(None);

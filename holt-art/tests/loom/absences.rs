@@ -95,7 +95,7 @@ fn a_frame_that_is_loaded_again_is_the_same() {
                 evicted.evict();
                 // The image comes back from the source, and the record changes.
                 if let Some(slot) = evicted.fill(1) {
-                    assert!(evicted.whereabouts().install(slot, false));
+                    assert!(evicted.whereabouts().install(slot, false, || {}));
                 }
                 let seen = evicted.frames.latch().acquire();
                 if seen.slot() == 0 {

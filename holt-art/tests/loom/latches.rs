@@ -1,7 +1,7 @@
 //! Optimistic reads beside changes, the reuse of a slot, and latches beside one another.
 
 use loom::sync::Arc;
-use loom::sync::atomic::{Ordering, fence};
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::thread;
 
 use crate::support::{Frames, change, model};
@@ -186,5 +186,39 @@ fn a_look_under_the_latch_is_between_two_changes() {
         let (first, second) = looker.join().unwrap();
         assert_eq!(first, second, "half of one change and half of another");
         assert_eq!(frames.read(), Some((2, 2)), "no change is lost");
+    });
+}
+
+/// The row of a frame has copies of the roots of its entries, stored under the latch beside the
+/// change of the frame: a reader who takes a root from there finds what it leads to, or fails
+/// validation.
+#[test]
+fn a_root_in_the_row_leads_to_what_the_frame_has() {
+    model("a_root_in_the_row_leads_to_what_the_frame_has", None, || {
+        let frames = Frames::new();
+        // The word of the slot that the root names; the other one has nothing.
+        let root = Arc::new(AtomicU64::new(0));
+        frames.slots[1][0].store(7, Ordering::Relaxed);
+        let writer = {
+            let (frames, root) = (Arc::clone(&frames), Arc::clone(&root));
+            thread::spawn(move || {
+                let seen = frames.latch().acquire();
+                frames.slots[1][1].store(7, Ordering::Relaxed);
+                frames.slots[1][0].store(0, Ordering::Relaxed);
+                root.store(1, Ordering::Relaxed);
+                frames.latch().release(seen, 1);
+            })
+        };
+        let read = || {
+            let seen = frames.latch().try_observe()?;
+            let at = root.load(Ordering::Relaxed) as usize;
+            let found = frames.slots[seen.slot() as usize][at].load(Ordering::Relaxed);
+            frames.latch().validate(seen).then_some(found)
+        };
+        if let Some(found) = read() {
+            assert_eq!(found, 7, "the root of one state, and the frame of another");
+        }
+        writer.join().unwrap();
+        assert_eq!(read(), Some(7));
     });
 }
