@@ -11,7 +11,7 @@ use holt_journal::{Ack, Journal, LogPermit, LogReservation};
 
 use crate::error::Error;
 use crate::options::Durability;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Beyond this address of the log no write is begun: versions end a margin of a tebibyte later.
 const LAST_ADDRESS: u64 = (1 << 51) - (1 << 40);
@@ -20,14 +20,46 @@ const LAST_ADDRESS: u64 = (1 << 51) - (1 << 40);
 pub(crate) enum Log<D: Disk> {
     /// On disk.
     Journal(Journal<D>),
-    /// The address that the next write gets.
-    Memory(AtomicU64),
+    /// Of a database in memory.
+    Memory(Counter),
+}
+
+/// What stands for the log of a database in memory.
+pub(crate) struct Counter {
+    /// The address that the next write gets. Every writer changes it, once for each write.
+    next: Box<Lonely>,
+    /// Whether the addresses are used up; a writer looks at this, as a look at the address would
+    /// take its line from another writer who is about to change it.
+    exhausted: AtomicBool,
+}
+
+/// An address with lines of memory that hold nothing else: what is beside it would come and go with it.
+#[repr(align(128))]
+struct Lonely(AtomicU64);
+
+impl Counter {
+    fn new(next: u64) -> Self {
+        let exhausted = AtomicBool::new(next > LAST_ADDRESS);
+        Self { next: Box::new(Lonely(AtomicU64::new(next))), exhausted }
+    }
+
+    #[inline]
+    fn take(&self, length: u64) -> u64 {
+        // Relaxed: additions to one word have an order, which is all that is asked for; the latches
+        // of the tree publish what gets the version.
+        let address = self.next.0.fetch_add(length, Ordering::Relaxed);
+        if address > LAST_ADDRESS {
+            // Relaxed: whoever does not see it yet is within the margin.
+            self.exhausted.store(true, Ordering::Relaxed);
+        }
+        address
+    }
 }
 
 impl<D: Disk> Log<D> {
     /// The order of a database that nothing is kept of.
     pub(crate) fn in_memory() -> Log<D> {
-        Log::Memory(AtomicU64::new(FIRST_ADDRESS))
+        Log::Memory(Counter::new(FIRST_ADDRESS))
     }
 
     /// Address behind the last write.
@@ -35,7 +67,7 @@ impl<D: Disk> Log<D> {
         match self {
             Log::Journal(journal) => journal.tail(),
             // Relaxed: a figure. Whoever waits for it in a log finds nothing to wait for here.
-            Log::Memory(next) => next.load(Ordering::Relaxed),
+            Log::Memory(counter) => counter.next.0.load(Ordering::Relaxed),
         }
     }
 
@@ -46,12 +78,17 @@ impl<D: Disk> Log<D> {
     /// Those of the log. Nothing has happened then.
     pub(crate) fn permit(&self, length: usize) -> Result<Permit<'_, D>, Error> {
         // The margin is more than everybody together can reserve between this and his own turn.
-        if self.tail() > LAST_ADDRESS {
+        let exhausted = match self {
+            Log::Journal(journal) => journal.tail() > LAST_ADDRESS,
+            // Relaxed: the margin again.
+            Log::Memory(counter) => counter.exhausted.load(Ordering::Relaxed),
+        };
+        if exhausted {
             return Err(holt_journal::Error::LogExhausted.into());
         }
         Ok(match self {
             Log::Journal(journal) => Permit::Journal(journal.permit(length)?),
-            Log::Memory(next) => Permit::Memory { next, length: length as u64 },
+            Log::Memory(counter) => Permit::Memory { counter, length: length as u64 },
         })
     }
 
@@ -93,7 +130,7 @@ impl<D: Disk> Log<D> {
 #[must_use = "a permit that is dropped is given back"]
 pub(crate) enum Permit<'a, D: Disk> {
     Journal(LogPermit<'a, D>),
-    Memory { next: &'a AtomicU64, length: u64 },
+    Memory { counter: &'a Counter, length: u64 },
 }
 
 impl<'a, D: Disk> Permit<'a, D> {
@@ -102,11 +139,8 @@ impl<'a, D: Disk> Permit<'a, D> {
     pub(crate) fn reserve(self) -> Reservation<'a, D> {
         match self {
             Permit::Journal(permit) => Reservation::Journal(permit.reserve()),
-            Permit::Memory { next, length } => {
-                // Relaxed: additions to one word have an order, which is all that is asked for;
-                // the latches of the tree publish what gets the version.
-                let address = next.fetch_add(length, Ordering::Relaxed);
-                Reservation::Memory { address, length }
+            Permit::Memory { counter, length } => {
+                Reservation::Memory { address: counter.take(length), length }
             }
         }
     }
@@ -188,10 +222,15 @@ mod tests {
         assert_eq!(second.version().get(), first.version().get() + 3);
         assert_eq!(second.end(), log.tail());
         second.skip();
-        let last = Log::<SimDisk>::Memory(AtomicU64::new(LAST_ADDRESS + 8));
-        assert!(matches!(
-            last.permit(16).err(),
-            Some(Error::Journal(holt_journal::Error::LogExhausted))
-        ));
+        let exhausted = |log: &Log<SimDisk>| {
+            let refusal = log.permit(16).err();
+            matches!(refusal, Some(Error::Journal(holt_journal::Error::LogExhausted)))
+        };
+        assert!(exhausted(&Log::Memory(Counter::new(LAST_ADDRESS + 8))));
+        let last = Log::<SimDisk>::Memory(Counter::new(LAST_ADDRESS));
+        last.permit(16).unwrap().reserve().skip();
+        // Within the margin, and the one who finds out.
+        last.permit(16).unwrap().reserve().skip();
+        assert!(exhausted(&last));
     }
 }

@@ -157,7 +157,7 @@ impl Loc {
     /// The lane `index` lanes after the first lane of `word`.
     #[inline]
     pub(crate) fn nth(word: usize, index: usize) -> Self {
-        Self(((word << 2).wrapping_add(index) & (FRAME_WORDS << 2) - 1) as u16)
+        Self(((word << 2).wrapping_add(index) & ((FRAME_WORDS << 2) - 1)) as u16)
     }
 
     /// The root reference of entry `entry`.

@@ -104,6 +104,7 @@ pub(super) struct Local {
 }
 
 /// Where a value is that is not short.
+#[expect(clippy::large_enum_variant, reason = "it is on the stack so that nothing is allocated")]
 enum Long {
     Stack([u8; ON_STACK + 8]),
     Heap(Vec<u8>),
