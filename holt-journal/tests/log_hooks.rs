@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::{DB, numbers, open_at, options, publish, put};
 use holt_codec::FIRST_ADDRESS;
 use holt_journal::disk::{Access, CrashPattern, Disk, DiskFile, SimDisk, SimFile, SimLock};
-use holt_journal::{Ack, Journal, create_log};
+use holt_journal::{Ack, Journal, LogOptions, create_log};
 
 /// What runs in the middle of a sync, once.
 type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
@@ -102,7 +102,9 @@ fn log() -> (SimDisk, Hook, Arc<Journal<HookedDisk>>) {
     create_log(&Arc::new(disk.clone()), DB).unwrap();
     let hook = Arc::new(Mutex::new(None));
     let hooked = Arc::new(HookedDisk { disk: disk.clone(), hook: Arc::clone(&hook) });
-    let journal = Arc::new(open_at(&hooked, FIRST_ADDRESS, options()).unwrap());
+    // So long that no other segment is made, which is synced as well.
+    let options = LogOptions { segment_bytes: 1 << 20, ..options() };
+    let journal = Arc::new(open_at(&hooked, FIRST_ADDRESS, options).unwrap());
     put(&journal, 0, Ack::Sync).unwrap();
     (disk, hook, journal)
 }

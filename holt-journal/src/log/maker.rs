@@ -5,8 +5,8 @@
 //! * A failure to make a segment is told to those who wait for it and forgotten: the next one who needs it tries again.
 //!   Making ahead is not tried again after a failure until something has changed, so that a full disk is not asked
 //!   at every record.
-//! * A segment is made ahead as soon as addresses are granted in the second half of the last one. Whoever is granted them asks: a
-//!   drain comes too late, for between two of them a writer fills more than the first segments hold.
+//! * A segment is made ahead as soon as addresses are granted beyond the first quarter of the last one. Whoever is granted them asks:
+//!   a drain comes too late, for between two of them a writer fills more than the first segments hold.
 
 use crate::Error;
 use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock};

@@ -329,7 +329,7 @@ impl<D: Disk> Shared<D> {
                 let (limit, window) =
                     (segment.header.end() - SEGMENT_RESERVE, segment.header.window);
                 lock(&self.segments).push(Arc::new(segment));
-                self.desk.raise(limit, window / 2);
+                self.desk.raise(limit, window / 4 * 3);
             }
             Err(Unmade::Retry(error)) => self.desk.report(error),
             Err(Unmade::Doubt(error)) => drop(self.fail(error)),
