@@ -76,7 +76,7 @@ impl Pool {
     /// # let map = holt_art::Art::new()?;
     /// let pool = map.tree().pool();
     /// let closed = pool.close_gate();
-    /// let reserve = pool.use_reserve();
+    /// let reserve: holt_art::Reserve<'_> = pool.use_reserve();
     /// let scratch = pool.create_tree(closed.pass())?;
     /// pool.free_tree(&closed, scratch.root())?;
     /// drop(reserve);
