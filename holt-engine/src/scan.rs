@@ -95,12 +95,14 @@ impl<D: Disk> Scan<D> {
         Scan { source, scan, limit: u64::MAX, refused: None }
     }
 
+    #[inline]
     pub(crate) fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
         self.refused = self.refused.or(condition.err());
         self
     }
 
     /// Tells only names strictly greater than `name`, in whichever direction.
+    #[inline]
     pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
         self.scan = self.scan.start_after(name.as_ref());
         self.requires(check_key(name.as_ref()))
@@ -132,6 +134,7 @@ impl<D: Disk> Scan<D> {
 
     /// Rolls keys up to groups at the first `delimiter` behind the prefix. It may have several
     /// bytes, and has at least one.
+    #[inline]
     pub fn delimiter(mut self, delimiter: impl AsRef<[u8]>) -> Scan<D> {
         let delimiter = delimiter.as_ref();
         self.scan = self.scan.delimiter(delimiter);
@@ -139,6 +142,7 @@ impl<D: Disk> Scan<D> {
     }
 
     /// Tells at most so many entries, keys and groups.
+    #[inline]
     pub fn limit(mut self, entries: u64) -> Scan<D> {
         self.limit = entries;
         self
@@ -160,12 +164,14 @@ impl<D: Disk> Scan<D> {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn reverse(mut self) -> Scan<D> {
         self.scan = self.scan.reverse(true);
         self
     }
 
     /// Leaves the values away, which saves copying them: they are told as empty.
+    #[inline]
     pub fn keys_only(mut self) -> Scan<D> {
         self.scan = self.scan.keys_only(true);
         self
@@ -208,17 +214,8 @@ impl<D: Disk> Scan<D> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let mut list = self.source.list(self.scan.limit(self.limit))?;
-        for _ in 0..self.limit {
-            self.source.core().check_open()?;
-            let next = list.next_ref();
-            self.source.check()?;
-            let Some(entry) = next? else { break };
-            if let ControlFlow::Break(value) = visit(entry.into()) {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
+        let scan = self.scan.limit(self.limit);
+        self.source.visit(scan, self.limit, |entry| visit(entry.into()))
     }
 
     /// Number of entries, and the bytes of their names and values.
@@ -373,7 +370,6 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 /// # }
 /// ```
 pub struct Entries<D: Disk = RealDisk> {
-    // Before `source`, as that asks for.
     state: State<D>,
     source: Source<D>,
     /// How many more entries may be told.
@@ -397,7 +393,7 @@ impl<D: Disk> Entries<D> {
                     return Ok(None);
                 }
                 self.left -= 1;
-                let next = list.next_ref().map(|entry| entry.map(|entry| entry.to_owned()));
+                let next = list.next();
                 self.source.check()?;
                 Ok(next?.map(Entry::from))
             }
@@ -412,16 +408,52 @@ impl<D: Disk> Entries<D> {
 impl<D: Disk> Iterator for Entries<D> {
     type Item = Result<Entry, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Result<Entry, Error>> {
+        // What nearly all calls do, with no more moves of the entry than needed.
+        if let State::Reading(List::Plain(cursor)) = &mut self.state
+            && self.left > 0
+            && self.source.core().check_open().is_ok()
+        {
+            self.left -= 1;
+            let next = cursor.next();
+            if self.source.check().is_ok()
+                && let Some(Ok(entry)) = next
+            {
+                return Some(Ok(Entry::from(entry)));
+            }
+            let next = self.source.check().and(next.transpose().map_err(Error::from));
+            return self.told(next.map(|entry| entry.map(Entry::from)).transpose());
+        }
         let next = self.read().transpose();
+        self.told(next)
+    }
+}
+
+impl<D: Disk> Entries<D> {
+    /// Ends the list if there is nothing more.
+    #[inline(never)]
+    fn told(&mut self, next: Option<Result<Entry, Error>>) -> Option<Result<Entry, Error>> {
         if !matches!(next, Some(Ok(_))) {
             self.state = State::Done;
+            self.source.core().trash.freed();
         }
         next
     }
 }
 
 impl<D: Disk> std::iter::FusedIterator for Entries<D> {}
+
+impl<D: Disk> Drop for Entries<D> {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Refused(_)) {
+            return;
+        }
+        // A list that a move has overtaken has kept something.
+        self.state = State::Done;
+        self.source.core().trash.freed();
+    }
+}
 
 impl<D: Disk> fmt::Debug for Entries<D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

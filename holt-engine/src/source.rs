@@ -1,13 +1,15 @@
 //! Where a reader reads: a live tree, one of a snapshot, or one of a transaction.
 
-use holt_art::{Cursor, EntryRef};
+use std::ops::ControlFlow;
+
+use holt_art::{Cursor, Entry, EntryRef};
 use holt_journal::disk::Disk;
 
+use crate::catalog::Named;
 use crate::core::Core;
 use crate::error::Error;
 use crate::reclaim::Trash;
 use crate::snapshot::SnapshotTree;
-use crate::sync::Arc;
 use crate::transaction::{Merged, Reader};
 use crate::tree::Tree;
 
@@ -19,6 +21,7 @@ pub(crate) enum Source<D: Disk> {
 }
 
 impl<D: Disk> Source<D> {
+    #[inline]
     pub(crate) fn core(&self) -> &Core<D> {
         match self {
             Source::Live(tree) => tree.core(),
@@ -41,20 +44,90 @@ impl<D: Disk> Source<D> {
         }
     }
 
-    /// Lists what `scan` asks for. To be dropped before this.
+    /// Lists what `scan` asks for. To be dropped before this, and before
+    /// [`freed`](crate::reclaim::Trash::freed) is told.
     ///
     /// # Errors
     ///
     /// [`Error::TransactionOver`].
     pub(crate) fn list(&self, scan: holt_art::Scan) -> Result<List<D>, Error> {
-        let cursor = match self {
-            Source::Live(tree) => tree.named().tree.cursor(scan),
-            Source::Snapshot(tree) => tree.frames().cursor(scan),
-            Source::Transaction(tree) => {
-                return Ok(List::Merged(Box::new(Merged::new(tree.clone(), scan)?)));
+        Ok(match self {
+            Source::Live(tree) => List::Plain(Box::new(tree.named().tree.cursor(scan))),
+            Source::Snapshot(tree) => List::Plain(Box::new(tree.frames().cursor(scan))),
+            Source::Transaction(tree) => List::Merged(Box::new(Merged::new(tree.clone(), scan)?)),
+        })
+    }
+
+    /// Calls `visit` with one entry after the other, `limit` at most, which is that of `scan`, until
+    /// it breaks; returns what it broke with.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], [`Error::TreeDropped`], [`Error::TransactionOver`].
+    pub(crate) fn visit<B>(
+        &self,
+        scan: holt_art::Scan,
+        limit: u64,
+        mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        match self {
+            Source::Live(tree) => {
+                let _kept = Kept(&self.core().trash);
+                let named = tree.named();
+                self.show(&mut named.tree.cursor(scan), Some(named), limit, visit)
             }
-        };
-        Ok(List::Plain { cursor: Box::new(cursor), _kept: Kept(Arc::clone(&self.core().trash)) })
+            Source::Snapshot(tree) => {
+                let _kept = Kept(&self.core().trash);
+                self.show(&mut tree.frames().cursor(scan), None, limit, visit)
+            }
+            Source::Transaction(tree) => {
+                let mut list = Merged::new(tree.clone(), scan)?;
+                for _ in 0..limit {
+                    self.core().check_open()?;
+                    let next = list.next_ref();
+                    self.check()?;
+                    let Some(entry) = next? else { break };
+                    if let ControlFlow::Break(value) = visit(entry) {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Shows what a cursor gives; `named` is the tree if it may be dropped meanwhile.
+    #[inline]
+    fn show<B>(
+        &self,
+        cursor: &mut Cursor,
+        named: Option<&Named>,
+        limit: u64,
+        mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        if limit == 0 {
+            return Ok(None);
+        }
+        let core = self.core();
+        core.check_open()?;
+        // Asked before each entry is lent, which is after it was read.
+        let check = || core.check_open().and_then(|()| named.map_or(Ok(()), Named::check));
+        let mut left = limit;
+        let mut refused = None;
+        let ended = cursor.visit(|entry| {
+            if let Err(error) = check() {
+                refused = Some(error);
+                return ControlFlow::Break(None);
+            }
+            left -= 1;
+            visit(entry).map_break(Some)
+        });
+        match ended {
+            Ok(ControlFlow::Break(value)) => refused.map_or(Ok(value), Err),
+            Ok(ControlFlow::Continue(())) if left == 0 => Ok(None),
+            Ok(ControlFlow::Continue(())) => check().map(|()| None),
+            Err(error) => check().and(Err(error.into())),
+        }
     }
 
     /// Id of the tree.
@@ -69,26 +142,26 @@ impl<D: Disk> Source<D> {
 
 /// A list on its way.
 pub(crate) enum List<D: Disk> {
-    // In the order in which they are dropped.
-    Plain { cursor: Box<Cursor>, _kept: Kept },
+    Plain(Box<Cursor>),
     Merged(Box<Merged<D>>),
 }
 
 impl<D: Disk> List<D> {
-    /// The next entry, lent.
+    /// The next entry, owned.
     #[inline]
-    pub(crate) fn next_ref(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>, Error> {
         match self {
-            List::Plain { cursor, .. } => Ok(cursor.next_ref()?),
-            List::Merged(merged) => merged.next_ref(),
+            List::Plain(cursor) => Ok(cursor.next().transpose()?),
+            List::Merged(merged) => Ok(merged.next_ref()?.map(|entry| entry.to_owned())),
         }
     }
 }
 
 /// What a list may have kept, if a move has overtaken it.
-pub(crate) struct Kept(Arc<Trash>);
+struct Kept<'a>(&'a Trash);
 
-impl Drop for Kept {
+impl Drop for Kept<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.freed();
     }

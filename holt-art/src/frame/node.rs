@@ -200,6 +200,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The bytes of the children of an N4 or N16, eight in a word.
+    #[inline]
+    pub(crate) fn keys(&self) -> [u64; 2] {
+        if self.kind == Kind::N4 {
+            [self.head >> 32, 0]
+        } else {
+            [self.view.word(self.at + 1), self.view.word(self.at + 2)]
+        }
+    }
+
     /// The first child whose byte is at least `from`; `from` may be 256.
     #[inline]
     pub(crate) fn next(&self, from: usize) -> Option<(u8, Loc)> {

@@ -28,7 +28,7 @@ impl Place {
 }
 
 /// Steps over the children of a node, backward if `BACK`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Steps<'a, const BACK: bool> {
     view: View<'a>,
     node: Node<'a>,
@@ -38,6 +38,8 @@ pub(crate) struct Steps<'a, const BACK: bool> {
     rank: usize,
     /// Number of children; not used for bitmaps.
     count: usize,
+    /// Their bytes; not used for bitmaps.
+    keys: [u64; 2],
     /// Children of the current bitmap word that are still to come.
     bits: u64,
     /// The current bitmap word, 0…3.
@@ -48,8 +50,16 @@ impl<'a, const BACK: bool> Steps<'a, BACK> {
     #[inline]
     pub(crate) fn new(view: View<'a>, node: Node<'a>, place: Place) -> Self {
         let rank = usize::from(place.rank);
-        let mut steps =
-            Self { view, node, refs: node.children_at(), rank, count: 0, bits: 0, word: 0 };
+        let mut steps = Self {
+            view,
+            node,
+            refs: node.children_at(),
+            rank,
+            count: 0,
+            keys: [0; 2],
+            bits: 0,
+            word: 0,
+        };
         if node.kind() == Kind::Bitmap {
             let byte = usize::from(place.byte);
             let at = if BACK { byte.saturating_sub(1) } else { byte.min(255) };
@@ -62,6 +72,7 @@ impl<'a, const BACK: bool> Steps<'a, BACK> {
             };
         } else {
             steps.count = node.count();
+            steps.keys = node.keys();
         }
         steps
     }
@@ -77,21 +88,62 @@ impl<'a, const BACK: bool> Steps<'a, BACK> {
         Ref((self.view.word(self.refs + rank / 4) >> (16 * (rank & 3))) as u16)
     }
 
+    /// Asks for what the next children are, at most `most`; of a bitmap perhaps for something else.
+    #[inline]
+    pub(crate) fn prefetch(&self, most: usize) {
+        let left = match (self.is_bitmap(), BACK) {
+            (true, _) => most,
+            (false, true) => self.rank,
+            (false, false) => self.count.saturating_sub(self.rank),
+        };
+        for n in 0..left.min(most) {
+            self.prefetch_at(n);
+        }
+    }
+
+    /// Asks for what the child `n` children behind the next one is; for something else in the
+    /// frame if there is none.
+    #[inline(always)]
+    pub(crate) fn prefetch_at(&self, n: usize) {
+        let rank = if BACK { self.rank.wrapping_sub(n + 1) & 0xFF } else { self.rank + n };
+        let at = self.reference(rank).at();
+        self.view.prefetch(at);
+        // What begins at the end of a line goes on in the next.
+        self.view.prefetch(at + 7);
+    }
+
+    /// Whether the node is one with a bitmap.
+    #[inline]
+    pub(crate) fn is_bitmap(&self) -> bool {
+        self.node.kind() == Kind::Bitmap
+    }
+
     /// The next child, its byte and what hangs there.
     #[inline(always)]
     pub(crate) fn step(&mut self) -> Option<(u8, Ref)> {
-        if self.node.kind() != Kind::Bitmap {
-            if BACK {
-                self.rank = self.rank.checked_sub(1)?;
-                return Some((self.node.key(self.rank), self.reference(self.rank)));
-            }
-            if self.rank >= self.count {
-                return None;
-            }
-            let child = (self.node.key(self.rank), self.reference(self.rank));
-            self.rank += 1;
-            return Some(child);
+        if self.is_bitmap() { self.step_bitmap() } else { self.step_small() }
+    }
+
+    /// As [`step`](Self::step), for a node without a bitmap.
+    #[inline(always)]
+    pub(crate) fn step_small(&mut self) -> Option<(u8, Ref)> {
+        let rank = self.rank;
+        if BACK {
+            self.rank = rank.checked_sub(1)?;
+        } else if rank >= self.count {
+            return None;
+        } else {
+            self.rank = rank + 1;
         }
+        let rank = if BACK { self.rank } else { rank };
+        let [low, high] = self.keys;
+        let keys = if rank < 8 { low } else { high };
+        Some(((keys >> (8 * (rank & 7))) as u8, self.reference(rank)))
+    }
+
+    /// As [`step`](Self::step), for a node with a bitmap.
+    #[inline(always)]
+    pub(crate) fn step_bitmap(&mut self) -> Option<(u8, Ref)> {
         while self.bits == 0 {
             if self.word == if BACK { 0 } else { 3 } {
                 return None;

@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use super::Tree;
 use super::entry::{Entry, EntryRef};
 use super::room::{Memory, Room};
-use super::scan::{Scan, advance};
+use super::scan::{Name, Scan, advance};
 use super::source::Source;
 use super::walker::{Limits, Walked, Walker, Way};
 use crate::error::Error;
@@ -148,8 +148,8 @@ impl Cursor {
     ) -> Result<ControlFlow<B>, Error> {
         while self.ready()? {
             let batch = &self.room.batch;
-            let bytes = batch.bytes();
-            while let Some(item) = batch.items.get(self.position) {
+            let (bytes, items) = (batch.bytes(), batch.items());
+            while let Some(item) = items.get(self.position) {
                 self.position += 1;
                 if let ControlFlow::Break(value) = visit(item.entry(bytes)) {
                     return Ok(ControlFlow::Break(value));
@@ -170,7 +170,7 @@ impl Cursor {
             return Ok(None);
         }
         let batch = &self.room.batch;
-        let item = &batch.items[self.position];
+        let item = &batch.items()[self.position];
         self.position += 1;
         Ok(Some(item.entry(batch.bytes())))
     }
@@ -178,10 +178,10 @@ impl Cursor {
     /// Whether there is an entry; reads the next batch when the last one is used up.
     #[inline]
     fn ready(&mut self) -> Result<bool, Error> {
-        if self.position == self.room.batch.items.len() {
+        if self.position == self.room.batch.count() {
             self.fill()?;
         }
-        Ok(self.position < self.room.batch.items.len())
+        Ok(self.position < self.room.batch.count())
     }
 
     /// Reads the next batch; leaves it empty at the end.
@@ -193,7 +193,7 @@ impl Cursor {
         while self.from != From::End && self.left > 0 {
             let near = if self.scan.reverse { &self.scan.upper } else { &self.scan.lower };
             let from = match self.from {
-                From::Near | From::End => near.as_ref().map(Vec::as_slice),
+                From::Near | From::End => near.as_ref().map(Name::as_slice),
                 From::At => Bound::Included(behind.as_slice()),
                 From::Behind => Bound::Excluded(behind.as_slice()),
             };
@@ -222,7 +222,7 @@ impl Cursor {
                 self.ahead = (2 * self.ahead + 1).min(MOST_AHEAD);
                 continue;
             }
-            let found = batch.items.len() as u64;
+            let found = batch.count() as u64;
             if walked == Ok(Walked::End) || found == self.left {
                 self.left -= found;
                 self.finish();
@@ -245,7 +245,7 @@ impl Cursor {
     /// Sets where the list goes on behind the last item of the batch.
     fn go_on(&mut self) {
         let Memory { batch, behind, .. } = &mut *self.room;
-        let Some(last) = batch.items.last() else { return };
+        let Some(last) = batch.items().last() else { return };
         self.size = (self.size * 2).min(LARGEST_BATCH);
         behind.clear();
         behind.extend_from_slice(last.name(batch.bytes()));
@@ -257,8 +257,8 @@ impl Cursor {
             let left = advance(behind)
                 && match &self.scan.upper {
                     Bound::Unbounded => true,
-                    Bound::Included(upper) => *behind <= *upper,
-                    Bound::Excluded(upper) => *behind < *upper,
+                    Bound::Included(upper) => behind.as_slice() <= upper.as_slice(),
+                    Bound::Excluded(upper) => behind.as_slice() < upper.as_slice(),
                 };
             if !left {
                 self.finish();
@@ -280,7 +280,7 @@ impl Iterator for Cursor {
     fn next(&mut self) -> Option<Self::Item> {
         match self.ready() {
             Ok(_) => {
-                let item = self.room.batch.items.get(self.position)?;
+                let item = self.room.batch.items().get(self.position)?;
                 self.position += 1;
                 Some(Ok(item.own(self.room.batch.bytes())))
             }
@@ -294,8 +294,8 @@ impl Iterator for Cursor {
 }
 
 /// Whether a range is empty or reversed.
-fn is_empty(lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
-    match (lower, upper) {
+fn is_empty(lower: &Bound<Name>, upper: &Bound<Name>) -> bool {
+    match (lower.as_ref().map(Name::as_slice), upper.as_ref().map(Name::as_slice)) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(lower), Bound::Included(upper)) => lower > upper,
         (

@@ -79,7 +79,7 @@ impl<'a> EntryRef<'a> {
 }
 
 /// Where a line stands in the bytes of its batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Item {
     pub(super) start: u32,
     pub(super) name_end: u32,

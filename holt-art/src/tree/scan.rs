@@ -2,6 +2,11 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use super::short::Short;
+
+/// A name that a list asks for.
+pub(crate) type Name = Short<38>;
+
 /// What to list: a range of keys, in either direction, optionally rolled up at a
 /// delimiter.
 ///
@@ -27,12 +32,12 @@ use std::ops::{Bound, RangeBounds};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Scan {
-    pub(crate) lower: Bound<Vec<u8>>,
-    pub(crate) upper: Bound<Vec<u8>>,
+    pub(crate) lower: Bound<Name>,
+    pub(crate) upper: Bound<Name>,
     /// Where the search for the delimiter begins.
     pub(crate) prefix: usize,
-    pub(crate) delimiter: Vec<u8>,
-    pub(crate) start_after: Option<Vec<u8>>,
+    pub(crate) delimiter: Short<22>,
+    pub(crate) start_after: Option<Name>,
     pub(crate) start_before: Option<Vec<u8>>,
     pub(crate) reverse: bool,
     pub(crate) keys_only: bool,
@@ -41,12 +46,13 @@ pub struct Scan {
 
 impl Scan {
     /// Everything.
+    #[inline]
     pub fn all() -> Self {
         Self {
             lower: Bound::Unbounded,
             upper: Bound::Unbounded,
             prefix: 0,
-            delimiter: Vec::new(),
+            delimiter: Short::default(),
             start_after: None,
             start_before: None,
             reverse: false,
@@ -56,9 +62,10 @@ impl Scan {
     }
 
     /// All keys that begin with `prefix`.
+    #[inline]
     pub fn prefix(prefix: &[u8]) -> Self {
         Self {
-            lower: Bound::Included(prefix.to_vec()),
+            lower: Bound::Included(Name::new(prefix)),
             upper: successor(prefix).map_or(Bound::Unbounded, Bound::Excluded),
             prefix: prefix.len(),
             ..Self::all()
@@ -67,7 +74,7 @@ impl Scan {
 
     /// All keys of a range. A reversed range is empty.
     pub fn range<K: AsRef<[u8]>>(range: impl RangeBounds<K>) -> Self {
-        let owned = |bound: Bound<&K>| bound.map(|key| key.as_ref().to_vec());
+        let owned = |bound: Bound<&K>| bound.map(|key| Name::new(key.as_ref()));
         Self { lower: owned(range.start_bound()), upper: owned(range.end_bound()), ..Self::all() }
     }
 
@@ -88,15 +95,16 @@ impl Scan {
     /// # Ok::<(), holt_art::Error>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn start_after(mut self, name: &[u8]) -> Self {
         let beyond = match &self.lower {
             Bound::Unbounded => true,
             Bound::Included(key) | Bound::Excluded(key) => name >= key.as_slice(),
         };
         if beyond {
-            self.lower = Bound::Excluded(name.to_vec());
+            self.lower = Bound::Excluded(Name::new(name));
         }
-        self.start_after = Some(name.to_vec());
+        self.start_after = Some(Name::new(name));
         self
     }
 
@@ -126,13 +134,15 @@ impl Scan {
 
     /// Rolls keys up at `delimiter`, of one byte or several; an empty one is none.
     #[must_use]
+    #[inline]
     pub fn delimiter(mut self, delimiter: &[u8]) -> Self {
-        self.delimiter = delimiter.to_vec();
+        self.delimiter = Short::new(delimiter);
         self
     }
 
     /// From the last name to the first.
     #[must_use]
+    #[inline]
     pub fn reverse(mut self, reverse: bool) -> Self {
         self.reverse = reverse;
         self
@@ -140,6 +150,7 @@ impl Scan {
 
     /// Leaves values out.
     #[must_use]
+    #[inline]
     pub fn keys_only(mut self, keys_only: bool) -> Self {
         self.keys_only = keys_only;
         self
@@ -161,6 +172,7 @@ impl Scan {
     /// # Ok::<(), holt_art::Error>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn limit(mut self, entries: u64) -> Self {
         self.limit = entries;
         self
@@ -213,12 +225,12 @@ impl Scan {
             Bound::Included(key) | Bound::Excluded(key) => key.as_slice() < name,
         };
         if below {
-            scan.lower = Bound::Included(name.to_vec());
+            scan.lower = Bound::Included(Name::new(name));
         }
         match (&self.upper, &scan.upper) {
             (Bound::Unbounded, _) => {}
             (Bound::Excluded(key), _) => scan.end_before(key),
-            (Bound::Included(key), Bound::Excluded(end)) if key >= end => {}
+            (Bound::Included(key), Bound::Excluded(end)) if key.as_slice() >= end.as_slice() => {}
             (Bound::Included(key), _) => scan.upper = Bound::Included(key.clone()),
         }
         scan
@@ -238,7 +250,7 @@ impl Scan {
     /// assert!(scan.is_reverse() && !scan.is_keys_only());
     /// ```
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice))
+        (self.lower.as_ref().map(Name::as_slice), self.upper.as_ref().map(Name::as_slice))
     }
 
     /// Whether the list goes from the last name to the first.
@@ -261,12 +273,17 @@ impl Scan {
     /// Where the group that `key` belongs to ends: behind the first delimiter after the
     /// prefix.
     pub(super) fn group_end(&self, key: &[u8]) -> Option<usize> {
-        let tail = key.get(self.prefix..)?;
+        self.group_end_behind(key, self.prefix)
+    }
+
+    /// As [`group_end`](Self::group_end), for a key without a delimiter that begins before `from`.
+    pub(super) fn group_end_behind(&self, key: &[u8], from: usize) -> Option<usize> {
+        let tail = key.get(from..)?;
         let at = match self.delimiter.as_slice() {
             [byte] => tail.iter().position(|other| other == byte),
             delimiter => tail.windows(delimiter.len()).position(|window| window == delimiter),
         };
-        at.map(|at| self.prefix + at + self.delimiter.len())
+        at.map(|at| from + at + self.delimiter.len())
     }
 
     /// Says by the range alone what [`start_before`](Self::start_before) asks for.
@@ -292,16 +309,21 @@ impl Scan {
             Bound::Excluded(upper) => upper.as_slice() > key,
         };
         if beyond {
-            self.upper = Bound::Excluded(key.to_vec());
+            self.upper = Bound::Excluded(Name::new(key));
         }
     }
 }
 
 /// The smallest key that is greater than every key with this prefix; `None` when there is
 /// none.
-pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut key = prefix.to_vec();
-    advance(&mut key).then_some(key)
+fn successor(prefix: &[u8]) -> Option<Name> {
+    let mut prefix = prefix;
+    while let [before @ .., 0xFF] = prefix {
+        prefix = before;
+    }
+    let mut key = Name::new(prefix);
+    *key.as_mut_slice().last_mut()? += 1;
+    Some(key)
 }
 
 /// Makes a prefix its successor; false when there is none.

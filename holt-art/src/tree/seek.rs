@@ -41,7 +41,7 @@ impl Walker<'_, '_> {
                     Ordering::Less => reverse,
                 };
                 if wanted {
-                    self.emit(item, edge(from))?;
+                    self.emit(item, edge(from), 0)?;
                 }
                 return self.leave();
             }
@@ -56,7 +56,7 @@ impl Walker<'_, '_> {
                 let other = self.view.word(node.prefix_at() + same / 8) >> (8 * (same % 8));
                 let greater = key.byte(from + same).is_none_or(|byte| other as u8 > byte);
                 if greater != reverse {
-                    return self.visit(item, edge(from));
+                    return self.visit(item, edge(from), 0);
                 }
                 return self.leave();
             }
@@ -69,10 +69,11 @@ impl Walker<'_, '_> {
                 if !reverse {
                     let edge = edge(from);
                     let place = Place::FIRST;
-                    self.levels.push(Level { node: item, place, value: false, edge, name: from });
+                    let (value, fresh, name, clear) = (false, true, from, 0);
+                    self.levels.push(Level { node: item, place, value, edge, fresh, name, clear });
                 }
                 if inclusive && value {
-                    self.emit(node.value(), edge(from))?;
+                    self.emit(node.value(), edge(from), 0)?;
                 }
                 return self.leave();
             };
@@ -83,7 +84,8 @@ impl Walker<'_, '_> {
                 byte: u16::from(byte) + u16::from(!reverse),
             };
             let value = reverse && value;
-            self.levels.push(Level { node: item, place, value, edge: edge(from), name: from });
+            let (edge, fresh, name, clear) = (edge(from), false, from, 0);
+            self.levels.push(Level { node: item, place, value, edge, fresh, name, clear });
             if !found {
                 return Ok(());
             }

@@ -10,9 +10,10 @@
 
 use std::ops::Bound;
 
-use super::batch::{Batch, Path};
+use super::batch::{AHEAD, Batch, Ran, Run};
 use super::get::Taken;
-use super::scan::Scan;
+use super::scan::{Name, Scan};
+use super::spelled::Path;
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::leaf::Leaf;
@@ -69,8 +70,12 @@ pub(super) struct Level {
     pub(super) value: bool,
     /// Whether the far end of the range begins with the node's name.
     pub(super) edge: bool,
+    /// Whether none of the children has been visited.
+    pub(super) fresh: bool,
     /// Length of the name up to and including the node's prefix.
     pub(super) name: usize,
+    /// So many bytes of the name are known to have no delimiter behind the prefix of the list.
+    pub(super) clear: usize,
 }
 
 /// What has to be so still for that what was read in a frame counts.
@@ -106,14 +111,17 @@ pub(super) struct Stacks {
     path: Path,
 }
 
-/// Why a walk stops early.
+/// Why a walk stops early. Small, as it is handed through every step; an error stands in the
+/// walker meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stop {
     /// A frame changed; the batch is cut back to what is certain.
     Changed,
     /// The batch is full or the bound is reached; what is there has to be validated.
     Full,
     Bound,
-    Fault(Error),
+    /// See [`Walker::fault`].
+    Fault,
 }
 
 pub(super) struct Walker<'p, 's> {
@@ -135,7 +143,11 @@ pub(super) struct Walker<'p, 's> {
     pub(super) far: Option<&'s [u8]>,
     /// Whether keys are rolled up to groups.
     rolls: bool,
+    /// The delimiter, if it is of one byte.
+    byte: Option<u8>,
     steps: u32,
+    /// What a fault is.
+    fault: Option<Error>,
 }
 
 impl<'p, 's> Walker<'p, 's> {
@@ -154,7 +166,7 @@ impl<'p, 's> Walker<'p, 's> {
         let far = if scan.reverse { &scan.lower } else { &scan.upper };
         let far = match far {
             Bound::Unbounded => None,
-            Bound::Included(key) | Bound::Excluded(key) => Some(key.as_slice()),
+            Bound::Included(key) | Bound::Excluded(key) => Some(Name::as_slice(key)),
         };
         Self {
             pool,
@@ -171,7 +183,12 @@ impl<'p, 's> Walker<'p, 's> {
             path,
             far,
             rolls: !scan.delimiter.is_empty(),
+            byte: match scan.delimiter.as_slice() {
+                [byte] => Some(*byte),
+                _ => None,
+            },
             steps: 0,
+            fault: None,
         }
     }
 
@@ -182,33 +199,36 @@ impl<'p, 's> Walker<'p, 's> {
             Err(stop) => stop,
         };
         let end = match stop {
-            // Names that are certain come first; the frame is fetched when nothing else is left.
-            Stop::Fault(Error::Absent { .. }) if self.certain > 0 => Walked::More,
-            Stop::Fault(error) => {
-                if let Error::Absent { object } = error
-                    && let Ok(frame) = u32::try_from(object)
-                {
-                    self.announce(frame);
+            Stop::Fault => match self.fault.take() {
+                // Names that are certain come first; the frame is fetched when nothing else is left.
+                Some(Error::Absent { .. }) if self.certain > 0 => Walked::More,
+                Some(error) => {
+                    if let Error::Absent { object } = error
+                        && let Ok(frame) = u32::try_from(object)
+                    {
+                        self.announce(frame);
+                    }
+                    // What looks like damage may be a frame that changed.
+                    if self.all_valid() {
+                        return Err(error);
+                    }
+                    Walked::More
                 }
-                // What looks like damage may be a frame that changed.
-                if self.all_valid() {
-                    return Err(error);
-                }
-                Walked::More
-            }
+                None => Walked::More,
+            },
             Stop::Changed => Walked::More,
             // The end of the range is only known if no frame on the way has changed.
             Stop::Bound if self.all_valid() => {
-                self.certain = self.batch.items.len();
+                self.certain = self.batch.count();
                 Walked::End
             }
             Stop::Full if self.valid() => {
-                self.certain = self.batch.items.len();
+                self.certain = self.batch.count();
                 Walked::More
             }
             Stop::Bound | Stop::Full => Walked::More,
         };
-        if self.certain < self.batch.items.len() {
+        if self.certain < self.batch.count() {
             self.batch.truncate(self.certain);
         }
         Ok(end)
@@ -219,7 +239,7 @@ impl<'p, 's> Walker<'p, 's> {
         let item = self.view.reference(Loc::entry(0));
         if !item.is_null() {
             match from {
-                Bound::Unbounded => self.visit(item, self.far.is_some())?,
+                Bound::Unbounded => self.visit(item, self.far.is_some(), 0)?,
                 Bound::Included(key) => self.seek(item, key, true)?,
                 Bound::Excluded(key) => self.seek(item, key, false)?,
             }
@@ -246,8 +266,11 @@ impl<'p, 's> Walker<'p, 's> {
             Way::Optimistic => {}
             Way::Latched => return self.latch(number),
             Way::Past(past) => {
-                self.certain = self.batch.items.len();
-                return Ok((past.slot(number).map_err(Stop::Fault)?, Hold::Pinned));
+                self.certain = self.batch.count();
+                return match past.slot(number) {
+                    Ok(slot) => Ok((slot, Hold::Pinned)),
+                    Err(error) => Err(self.stop(error)),
+                };
             }
         }
         let seen = self.pool.latch(number).map(|latch| latch.observe());
@@ -260,8 +283,14 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     #[cold]
-    fn miss(&self, number: u32, met: Option<Observed>) -> Stop {
-        self.pool.miss(number, met).map_or_else(Stop::Fault, |()| Stop::Changed)
+    fn miss(&mut self, number: u32, met: Option<Observed>) -> Stop {
+        self.pool.miss(number, met).map_or_else(|error| self.stop(error), |()| Stop::Changed)
+    }
+
+    #[cold]
+    fn stop(&mut self, error: Error) -> Stop {
+        self.fault = Some(error);
+        Stop::Fault
     }
 
     fn latch(&mut self, number: u32) -> Result<(u32, Hold), Stop> {
@@ -321,7 +350,7 @@ impl<'p, 's> Walker<'p, 's> {
         if !self.valid() {
             return Err(Stop::Changed);
         }
-        self.certain = self.batch.items.len();
+        self.certain = self.batch.count();
         Ok(())
     }
 
@@ -348,15 +377,19 @@ impl<'p, 's> Walker<'p, 's> {
         let level = self.levels[top];
         let node = Node::read(self.view, level.node);
         let mut steps = Steps::<BACK>::new(self.view, node, level.place);
-        let plain = !self.rolls && !level.edge;
-        while let Some((byte, item)) = steps.step() {
+        if level.fresh {
+            steps.prefetch(AHEAD);
+            self.levels[top].fresh = false;
+        }
+        loop {
+            let (byte, item) = match self.leaves(&level, &mut steps) {
+                Ran::Done => break,
+                Ran::Full => return Err(Stop::Full),
+                Ran::Other(byte, item) => (byte, item),
+            };
             self.path.branch(level.name, byte);
-            if plain && item.is_leaf() {
-                self.record(item)?;
-                continue;
-            }
             self.levels[top].place = steps.place(byte);
-            self.visit(item, level.edge)?;
+            self.visit(item, level.edge, level.clear)?;
             if self.levels.len() != top + 1 {
                 return Ok(());
             }
@@ -365,46 +398,85 @@ impl<'p, 's> Walker<'p, 's> {
         if level.value {
             // Backward the node's own record, the smallest key, comes last.
             self.path.resize(level.name);
-            self.emit(node.value(), level.edge)?;
+            self.emit(node.value(), level.edge, level.clear)?;
         }
         self.leave()
     }
 
+    /// Adds the next children of a level as long as they are ordinary leaves.
+    #[inline(always)]
+    fn leaves<const BACK: bool>(&mut self, level: &Level, steps: &mut Steps<'p, BACK>) -> Ran {
+        let Some((byte, item)) = steps.step() else { return Ran::Done };
+        let clear = level.clear.max(self.scan.prefix);
+        // Behind the edge of the list's prefix, each name is looked through for a delimiter.
+        let copies = match self.byte {
+            _ if level.edge => false,
+            None => !self.rolls,
+            Some(_) => clear <= level.name + 1,
+        };
+        if item.kind() != Kind::Leaf || !copies {
+            // It has to be compared with the far end, or looked at as a whole.
+            return Ran::Other(byte, item);
+        }
+        self.path.resize(level.name);
+        let run = Run {
+            view: self.view,
+            path: self.path,
+            keys_only: self.scan.keys_only,
+            names: self.limits.names,
+            bytes: self.limits.bytes,
+            delimiter: (self.byte.unwrap_or_default(), clear),
+        };
+        if self.rolls {
+            self.batch.leaves::<BACK, true>(&run, steps, (byte, item))
+        } else {
+            self.batch.leaves::<BACK, false>(&run, steps, (byte, item))
+        }
+    }
+
     /// Visits what hangs behind the path, all of which lies in the range on the near side.
-    /// `edge` says whether the far end begins with the path up to its last branch.
-    pub(super) fn visit(&mut self, mut item: Ref, mut edge: bool) -> Result<(), Stop> {
+    /// `edge` says whether the far end begins with the path up to its last branch, and
+    /// `clear` how many bytes of the path are known to have no delimiter.
+    pub(super) fn visit(
+        &mut self,
+        mut item: Ref,
+        mut edge: bool,
+        mut clear: usize,
+    ) -> Result<(), Stop> {
         if edge {
             edge = self.on_edge()?;
         }
-        if self.roll(edge)? {
+        if self.roll(edge, &mut clear)? {
             return Ok(());
         }
         while item.kind() == Kind::Crossing {
             item = self.cross(item)?;
         }
         if item.is_leaf() {
-            self.emit(item, edge)?;
+            self.emit(item, edge, clear)?;
             return self.leave();
         }
         let node = self.open(item)?;
         if edge {
             edge = self.on_edge()?;
         }
-        if self.roll(edge)? {
+        if self.roll(edge, &mut clear)? {
             return self.leave();
         }
         let value = !node.value().is_null();
         let (place, later) =
             if self.scan.reverse { (Place::last(&node), value) } else { (Place::FIRST, false) };
-        self.levels.push(Level { node: item, place, value: later, edge, name: self.path.len() });
-        if value && !later { self.emit(node.value(), edge) } else { Ok(()) }
+        let name = self.path.len();
+        let fresh = true;
+        self.levels.push(Level { node: item, place, value: later, edge, fresh, name, clear });
+        if value && !later { self.emit(node.value(), edge, clear) } else { Ok(()) }
     }
 
     /// Follows a crossing and returns the entry's root.
     pub(super) fn cross(&mut self, item: Ref) -> Result<Ref, Stop> {
         let target = self.view.crossing(item.at());
         if self.frames.len() > MAX_KEY {
-            return Err(Stop::Fault(Error::Damaged { frame: target.frame }));
+            return Err(self.stop(Error::Damaged { frame: target.frame }));
         }
         self.enter(target.frame)?;
         let root = self.view.reference(Loc::entry(usize::from(target.entry)));
@@ -425,7 +497,7 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     #[inline]
-    pub(super) fn leaf(&self, item: Ref) -> Result<Leaf, Stop> {
+    pub(super) fn leaf(&mut self, item: Ref) -> Result<Leaf, Stop> {
         let leaf = Leaf::read(self.view, item);
         let sound = item.is_leaf() && leaf.plausible() && self.path.len() + leaf.suffix <= MAX_KEY;
         if sound { Ok(leaf) } else { Err(self.garbage()) }
@@ -433,9 +505,9 @@ impl<'p, 's> Walker<'p, 's> {
 
     /// What to report of something that no writer stores: damage, if the frame is valid.
     #[cold]
-    pub(super) fn garbage(&self) -> Stop {
+    pub(super) fn garbage(&mut self) -> Stop {
         let frame = self.view.number();
-        Stop::Fault(Error::Damaged { frame })
+        self.stop(Error::Damaged { frame })
     }
 
     /// Whether the path, which was on the edge, still is; an error when it lies beyond.
@@ -469,27 +541,40 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     /// Where the group that the path belongs to ends: behind the first delimiter after the
-    /// prefix.
-    fn group_end(&self) -> Option<usize> {
-        self.scan.group_end(self.path.bytes())
+    /// prefix. The first `clear` bytes have none.
+    #[inline]
+    fn group_end(&self, clear: usize) -> Option<usize> {
+        match self.byte {
+            Some(byte) => self.path.find(clear.max(self.scan.prefix), byte).map(|at| at + 1),
+            None => {
+                // One may have begun there.
+                let begun = self.scan.delimiter.len() - 1;
+                let from = clear.saturating_sub(begun).max(self.scan.prefix);
+                self.scan.group_end_behind(self.path.bytes(), from)
+            }
+        }
     }
 
     /// Adds the group that the path belongs to, if there is one and all that hangs here is
     /// in the range. Behind every reference there is a key, so what hangs here need not be
-    /// read for that.
+    /// read for that. If there is none, all of the path is clear.
     #[inline]
-    fn roll(&mut self, edge: bool) -> Result<bool, Stop> {
+    fn roll(&mut self, edge: bool, clear: &mut usize) -> Result<bool, Stop> {
         if !self.rolls || edge {
             return Ok(false);
         }
-        let Some(end) = self.group_end() else { return Ok(false) };
+        let Some(end) = self.group_end(*clear) else {
+            *clear = self.path.len();
+            return Ok(false);
+        };
         self.whole_group(end)?;
         Ok(true)
     }
 
     /// Adds a record, or the group that it belongs to, to the batch. The path leads to it;
-    /// `edge` says whether its name has to be compared with the far end.
-    pub(super) fn emit(&mut self, item: Ref, edge: bool) -> Result<(), Stop> {
+    /// `edge` says whether its name has to be compared with the far end, and `clear` is as for
+    /// [`visit`](Self::visit).
+    pub(super) fn emit(&mut self, item: Ref, edge: bool, clear: usize) -> Result<(), Stop> {
         if !self.rolls && !edge {
             return self.record(item);
         }
@@ -500,7 +585,7 @@ impl<'p, 's> Walker<'p, 's> {
             return Err(Stop::Bound);
         }
         if self.rolls
-            && let Some(end) = self.group_end()
+            && let Some(end) = self.group_end(clear)
         {
             return self.whole_group(end);
         }
@@ -509,7 +594,6 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     /// Adds the record behind the path to the batch.
-    #[inline(always)]
     fn record(&mut self, item: Ref) -> Result<(), Stop> {
         let leaf = self.leaf(item)?;
         let keys_only = self.scan.keys_only;
@@ -530,14 +614,14 @@ impl<'p, 's> Walker<'p, 's> {
         if self.certain == 0 {
             self.announce_values();
         }
-        Err(Stop::Fault(Error::Absent { object: BLOB_OBJECT | u64::from(number) }))
+        Err(self.stop(Error::Absent { object: BLOB_OBJECT | u64::from(number) }))
     }
 
     /// Stops the walk when the batch has all that it may have.
     #[inline]
     fn full(&self) -> Result<(), Stop> {
         let Limits { names, bytes, .. } = self.limits;
-        let full = self.batch.items.len() >= names || self.batch.len() >= bytes;
+        let full = self.batch.count() >= names || self.batch.len() >= bytes;
         if full { Err(Stop::Full) } else { Ok(()) }
     }
 
@@ -559,7 +643,7 @@ impl<'p, 's> Walker<'p, 's> {
         if self.scan.start_after.as_ref().is_some_and(|after| name <= after.as_slice()) {
             return Ok(());
         }
-        self.batch.push_group(name, self.limits.names);
+        self.batch.push_group(self.path, end, self.limits.names);
         self.full()
     }
 }

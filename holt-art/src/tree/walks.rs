@@ -22,7 +22,8 @@ fn large() -> Art {
 /// The walk of a cursor that lost every race, batch by batch.
 fn latched(map: &Art, scan: &Scan) -> Vec<(Vec<u8>, Option<Version>)> {
     let mut names = Vec::new();
-    let mut from = if scan.reverse { scan.upper.clone() } else { scan.lower.clone() };
+    let near = if scan.reverse { &scan.upper } else { &scan.lower };
+    let mut from = near.as_ref().map(|name| name.to_vec());
     loop {
         let mut batch = Batch::default();
         let limits = Limits { names: 100, bytes: 20_000, ahead: 0, values: 0 };
@@ -31,11 +32,11 @@ fn latched(map: &Art, scan: &Scan) -> Vec<(Vec<u8>, Option<Version>)> {
         let walker = Walker::new(pool, scan, Way::Latched, limits, &mut batch, &mut stacks);
         let from_ref = from.as_ref().map(Vec::as_slice);
         let walked = walker.walk(map.tree().root().get(), from_ref).unwrap();
-        names.extend(batch.items.iter().map(|item| match item.entry(batch.bytes()) {
+        names.extend(batch.items().iter().map(|item| match item.entry(batch.bytes()) {
             crate::EntryRef::Key { key, version, .. } => (key.to_vec(), Some(version)),
             crate::EntryRef::Group { name } => (name.to_vec(), None),
         }));
-        let last = batch.items.last().map(|item| item.name(batch.bytes()).to_vec());
+        let last = batch.items().last().map(|item| item.name(batch.bytes()).to_vec());
         match (walked, last) {
             (Walked::End, _) => return names,
             (Walked::More, Some(last)) => from = Bound::Excluded(last),
