@@ -91,8 +91,9 @@ impl<'a> Presence<'a> {
     pub(crate) fn begin(self, flags: u64) {
         // Relaxed: only this thread changes the life.
         let life = self.0.load(Ordering::Relaxed) / LIFE + 1;
-        // Release: edges 1 and 2. A bit 2 that is lost here is a hint.
-        self.0.store((life * LIFE) | flags, Ordering::Release);
+        // Release: edges 1 and 2. An exchange, so that a reader who sets bit 2 meanwhile comes before it
+        // or after it; one that is lost here was a hint.
+        self.0.swap((life * LIFE) | flags, Ordering::Release);
     }
 
     /// Sets flags without a new life. By the holder of the mutex.

@@ -17,7 +17,9 @@
 //!
 //! - **Nothing live is written over.** An extent is free only when no state that could still
 //!   be the newest durable one names it: not the state in memory, not the one before a commit
-//!   that is not known to be durable, not the one that such a commit would make.
+//!   that is not known to be durable, not the one that such a commit would make. Nor is one free
+//!   whose image is gone for all of them and still read: what a snapshot needs is kept in the file,
+//!   and nothing is written down about it.
 //! - **A failed sync is never repeated as proof.** Images it covered lie where nothing is
 //!   written again until the store is reopened; the next checkpoint writes them elsewhere.
 //!   A second failure in a row closes the store for checkpoints.
