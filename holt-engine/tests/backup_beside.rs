@@ -194,7 +194,7 @@ impl DiskFile for BusyFile {
     fn set_len(&self, _len: u64) -> io::Result<()> {
         unreachable!("nothing is written")
     }
-    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
+    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<bool> {
         unreachable!("nothing is written")
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
