@@ -182,10 +182,8 @@ fn run(shape: &str, count: usize) -> Result<(), Error> {
                     }
                 }
             };
-            let see: std::cell::RefCell<&mut dyn FnMut(&[u8], &[u8])> =
-                (&mut see as &mut dyn FnMut(&[u8], &[u8])).into();
-            time(&mut best[0], what, &queries, |query| maps.art(what, query, *see.borrow_mut()));
-            time(&mut best[1], what, &queries, |query| maps.tree(what, query, *see.borrow_mut()));
+            time(&mut best[0], what, &queries, |query| maps.art(what, query, &mut see));
+            time(&mut best[1], what, &queries, |query| maps.tree(what, query, &mut see));
             black_box(sum);
         }
     }

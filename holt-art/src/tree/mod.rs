@@ -6,6 +6,7 @@ mod beyond;
 mod count;
 pub(crate) mod cursor;
 mod cut;
+mod emit;
 pub(crate) mod entry;
 mod get;
 mod images;

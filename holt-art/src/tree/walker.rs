@@ -11,7 +11,6 @@
 use std::ops::Bound;
 
 use super::batch::{AHEAD, Batch, Ran, Run};
-use super::get::Taken;
 use super::scan::{Name, Scan};
 use super::spelled::Path;
 use crate::MAX_KEY;
@@ -20,7 +19,6 @@ use crate::frame::leaf::Leaf;
 use crate::frame::node::Node;
 use crate::frame::steps::{Place, Steps};
 use crate::frame::{Kind, Loc, Ref, View};
-use crate::pool::blobs::BLOB_OBJECT;
 use crate::pool::latch::{NO_SLOT, Observed};
 use crate::pool::past::Past;
 use crate::pool::{Latched, Pool, Soon};
@@ -131,9 +129,9 @@ pub(super) struct Walker<'p, 's> {
     /// The latches held, in the order of the frames.
     latches: Vec<Latched<'p>>,
     pub(super) limits: Limits,
-    batch: &'s mut Batch,
+    pub(super) batch: &'s mut Batch,
     /// Names of the batch that are certain.
-    certain: usize,
+    pub(super) certain: usize,
     /// The words of the topmost frame.
     pub(super) view: View<'p>,
     frames: &'s mut Vec<Frame>,
@@ -142,9 +140,9 @@ pub(super) struct Walker<'p, 's> {
     /// The far end of the range.
     pub(super) far: Option<&'s [u8]>,
     /// Whether keys are rolled up to groups.
-    rolls: bool,
+    pub(super) rolls: bool,
     /// The delimiter, if it is of one byte.
-    byte: Option<u8>,
+    pub(super) byte: Option<u8>,
     steps: u32,
     /// What a fault is.
     fault: Option<Error>,
@@ -288,7 +286,7 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     #[cold]
-    fn stop(&mut self, error: Error) -> Stop {
+    pub(super) fn stop(&mut self, error: Error) -> Stop {
         self.fault = Some(error);
         Stop::Fault
     }
@@ -346,7 +344,7 @@ impl<'p, 's> Walker<'p, 's> {
     }
 
     /// Validates the topmost frame: what came from it is certain then.
-    fn settle(&mut self) -> Result<(), Stop> {
+    pub(super) fn settle(&mut self) -> Result<(), Stop> {
         if !self.valid() {
             return Err(Stop::Changed);
         }
@@ -508,142 +506,5 @@ impl<'p, 's> Walker<'p, 's> {
     pub(super) fn garbage(&mut self) -> Stop {
         let frame = self.view.number();
         self.stop(Error::Damaged { frame })
-    }
-
-    /// Whether the path, which was on the edge, still is; an error when it lies beyond.
-    fn on_edge(&self) -> Result<bool, Stop> {
-        let (Some(far), path) = (self.far, self.path.bytes()) else { return Ok(false) };
-        if far.starts_with(path) {
-            Ok(true)
-        } else if (path > far) == self.scan.reverse {
-            Ok(false)
-        } else {
-            Err(Stop::Bound)
-        }
-    }
-
-    /// Whether the path lies behind the far end of the range.
-    fn beyond(&self) -> bool {
-        let path = self.path.bytes();
-        if self.scan.reverse {
-            match &self.scan.lower {
-                Bound::Unbounded => false,
-                Bound::Included(lower) => path < lower.as_slice(),
-                Bound::Excluded(lower) => path <= lower.as_slice(),
-            }
-        } else {
-            match &self.scan.upper {
-                Bound::Unbounded => false,
-                Bound::Included(upper) => path > upper.as_slice(),
-                Bound::Excluded(upper) => path >= upper.as_slice(),
-            }
-        }
-    }
-
-    /// Where the group that the path belongs to ends: behind the first delimiter after the
-    /// prefix. The first `clear` bytes have none.
-    #[inline]
-    fn group_end(&self, clear: usize) -> Option<usize> {
-        match self.byte {
-            Some(byte) => self.path.find(clear.max(self.scan.prefix), byte).map(|at| at + 1),
-            None => {
-                // One may have begun there.
-                let begun = self.scan.delimiter.len() - 1;
-                let from = clear.saturating_sub(begun).max(self.scan.prefix);
-                self.scan.group_end_behind(self.path.bytes(), from)
-            }
-        }
-    }
-
-    /// Adds the group that the path belongs to, if there is one and all that hangs here is
-    /// in the range. Behind every reference there is a key, so what hangs here need not be
-    /// read for that. If there is none, all of the path is clear.
-    #[inline]
-    fn roll(&mut self, edge: bool, clear: &mut usize) -> Result<bool, Stop> {
-        if !self.rolls || edge {
-            return Ok(false);
-        }
-        let Some(end) = self.group_end(*clear) else {
-            *clear = self.path.len();
-            return Ok(false);
-        };
-        self.whole_group(end)?;
-        Ok(true)
-    }
-
-    /// Adds a record, or the group that it belongs to, to the batch. The path leads to it;
-    /// `edge` says whether its name has to be compared with the far end, and `clear` is as for
-    /// [`visit`](Self::visit).
-    pub(super) fn emit(&mut self, item: Ref, edge: bool, clear: usize) -> Result<(), Stop> {
-        if !self.rolls && !edge {
-            return self.record(item);
-        }
-        let leaf = self.leaf(item)?;
-        let length = self.path.len();
-        self.path.append(self.view, leaf.data, leaf.suffix);
-        if edge && self.beyond() {
-            return Err(Stop::Bound);
-        }
-        if self.rolls
-            && let Some(end) = self.group_end(clear)
-        {
-            return self.whole_group(end);
-        }
-        self.path.resize(length);
-        self.record(item)
-    }
-
-    /// Adds the record behind the path to the batch.
-    fn record(&mut self, item: Ref) -> Result<(), Stop> {
-        let leaf = self.leaf(item)?;
-        let keys_only = self.scan.keys_only;
-        let names = self.limits.names;
-        match self.batch.push(self.pool, self.view, self.path, &leaf, keys_only, names) {
-            Taken::Done => self.full(),
-            Taken::Absent => self.lack(&leaf),
-            Taken::Garbage => Err(self.garbage()),
-        }
-    }
-
-    /// Stops before a record whose value is not in memory. What was read so far is given out first: all
-    /// values of a batch need not be in memory together.
-    #[cold]
-    fn lack(&mut self, leaf: &Leaf) -> Result<(), Stop> {
-        let number = leaf.blob_number(self.view);
-        self.settle()?;
-        if self.certain == 0 {
-            self.announce_values();
-        }
-        Err(self.stop(Error::Absent { object: BLOB_OBJECT | u64::from(number) }))
-    }
-
-    /// Stops the walk when the batch has all that it may have.
-    #[inline]
-    fn full(&self) -> Result<(), Stop> {
-        let Limits { names, bytes, .. } = self.limits;
-        let full = self.batch.count() >= names || self.batch.len() >= bytes;
-        if full { Err(Stop::Full) } else { Ok(()) }
-    }
-
-    /// Adds a group and leaves all nodes of it. A node on the edge of the range is entered
-    /// before one of its children tells that the group is one to add.
-    fn whole_group(&mut self, end: usize) -> Result<(), Stop> {
-        self.group(end)?;
-        while self.levels.last().is_some_and(|level| level.name >= end) {
-            self.levels.pop();
-            self.leave()?;
-        }
-        Ok(())
-    }
-
-    /// Adds the group whose name is the first `end` bytes of the path, if it is one to be
-    /// shown.
-    fn group(&mut self, end: usize) -> Result<(), Stop> {
-        let name = &self.path.bytes()[..end];
-        if self.scan.start_after.as_ref().is_some_and(|after| name <= after.as_slice()) {
-            return Ok(());
-        }
-        self.batch.push_group(self.path, end, self.limits.names);
-        self.full()
     }
 }
