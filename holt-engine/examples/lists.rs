@@ -105,7 +105,7 @@ impl Maps {
 }
 
 /// The best time of an entry (of a list, for groups), in nanoseconds.
-fn time(best: &mut f64, what: What, queries: &[Query], list: impl Fn(&Query) -> u64) {
+fn time(best: &mut f64, what: What, queries: &[Query], mut list: impl FnMut(&Query) -> u64) {
     let start = Instant::now();
     let entries: u64 = queries.iter().map(|query| list(black_box(query))).sum();
     let of = if what == What::Groups { queries.len() as u64 } else { entries };

@@ -62,6 +62,12 @@ pub(crate) fn device_reads() -> u64 {
     field("/proc/self/io", "read_bytes").and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// Bytes that this process made the kernel write to devices, or will have written: pages that it has
+/// changed, each as often as it was clean before.
+pub(crate) fn device_writes() -> u64 {
+    field("/proc/self/io", "write_bytes").and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// Drops the pages of all files below `dir` from the kernel's cache.
 pub(crate) fn forget(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {

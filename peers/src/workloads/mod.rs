@@ -108,7 +108,9 @@ impl Workload {
             }
             Self::Footprint => {
                 "Resident memory and bytes on disk for each key, after loading in random order \
-                 and after deleting and storing again a random half of the keys four times. \
+                 and after deleting and storing again a random half of the keys four times, and \
+                 what was written to the device by then for each byte of the keys and values \
+                 that were put. \
                  Memory is anonymous memory of the process, plus files on the memory file system \
                  in mode `memory`. Pages that the kernel caches for LMDB are on its disk figure \
                  only."
