@@ -240,10 +240,11 @@ fn a_panic_while_a_batch_is_filled_leaves_everything_usable() {
 
 #[test]
 fn memory_that_runs_out_half_way_leaves_everything_as_it_was() {
-    for (number, bytes) in [600 << 10, 1 << 20, 2 << 20].into_iter().enumerate() {
+    // Three values of such a length do not fit into the cache together.
+    for (number, long) in [1_900_000, 2_500_000, 4_000_000].into_iter().enumerate() {
         let disk = SimDisk::new(6);
         let mut options = Options::new();
-        options.memory_bytes(bytes).checkpoint_bytes(0);
+        options.cache_bytes(8 << 20).checkpoint_bytes(0);
         let db = options.open_on(Arc::new(disk.clone())).unwrap();
         let tree = db.create_tree("t").unwrap();
         let mut model = Model::new();
@@ -254,7 +255,11 @@ fn memory_that_runs_out_half_way_leaves_everything_as_it_was() {
             let outcome = db.atomic(|batch| {
                 for n in 0..60_u32 {
                     let key = format!("{:06}", (round * 7919 + n * 104_729) % 400_000);
-                    let length = if n % 20 == 7 { 9000 } else { n as usize * 4 };
+                    let length = match (n % 20, round % 5) {
+                        (7, 0 | 1) => 9000,
+                        (7, _) => long,
+                        _ => n as usize * 4,
+                    };
                     let value = vec![round as u8; length];
                     batch.put(&tree, key.as_bytes(), &value)?;
                     after.insert(key.clone().into_bytes(), value);

@@ -405,14 +405,25 @@ fn a_checkpoint_that_fails_changes_nothing_and_the_next_one_succeeds() {
 fn memory_that_is_used_up_refuses_the_write_and_nothing_else() {
     let mut options = Options::new();
     options.memory_bytes(1 << 20);
-    // In memory frames run out; on disk they leave memory, and values too large for them run out.
-    refuses_when_full(&options.in_memory().unwrap().default_tree(), 200);
+    // In memory frames run out, or values too large for them; on disk both leave memory.
+    for length in [200, 9_000] {
+        refuses_when_full(&options.in_memory().unwrap().default_tree(), length);
+    }
     let disk = SimDisk::new(16);
     let db = options.open_on(Arc::new(disk.clone())).unwrap();
-    refuses_when_full(&db.default_tree(), 9_000);
+    let tree = db.default_tree();
+    for number in 0..1_500_u32 {
+        tree.put(&number.to_be_bytes(), &vec![3; 9_000]).unwrap();
+    }
+    assert!(db.stats().unwrap().memory_bytes <= 8 << 20, "the least that a cache has");
+    for number in 1..1_500_u32 {
+        assert!(tree.delete(&number.to_be_bytes()).unwrap());
+    }
     assert!(db.verify().unwrap().faults.is_empty());
+    drop(tree);
     db.close().unwrap();
     let db = options.open_on(Arc::new(disk)).unwrap();
+    assert_eq!(db.default_tree().get(&0_u32.to_be_bytes()).unwrap(), Some(vec![3; 9_000]));
     assert_eq!(db.default_tree().len().unwrap(), 1);
 }
 
