@@ -306,3 +306,42 @@ fn a_database_in_memory_is_backed_up_whole() {
     assert_eq!(restored(&backup).unwrap(), trees(&db));
     assert!(matches!(db.backup_changes_on(&backup), Err(Error::NoLog)));
 }
+
+#[test]
+fn archives_of_changes_after_a_version_come_together_from_several_directories() {
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let db = open(&SimDisk::new(seed));
+    change(&db, &mut random);
+    let store = Arc::new(SimDisk::new(2));
+    let mut version = db.backup_on(&store).unwrap().version;
+    for day in 3..8 {
+        // Nothing of what was archived before is where this is written.
+        let here = Arc::new(SimDisk::new(day));
+        change(&db, &mut random);
+        let made = db.backup_changes_after_on(version, &here).unwrap();
+        assert_eq!(made.after, Some(version), "seed {seed}");
+        assert!(made.version > version && made.records > 0);
+        version = made.version;
+        // Alone it is nothing to restore.
+        assert!(matches!(restored(&here), Err(Error::WrongArchive { .. })));
+        for name in here.list().unwrap() {
+            let archive = here.contents(&name).unwrap();
+            let copy = store.create(&name).unwrap();
+            copy.write_bytes_at(&archive, 0).unwrap();
+        }
+        assert_eq!(restored(&store).unwrap(), trees(&db), "seed {seed}");
+    }
+    // The present is no less known than the past; nothing has changed after it.
+    let last = db.last_version().unwrap();
+    let none = db.backup_changes_after_on(last, &Arc::new(SimDisk::new(9))).unwrap();
+    assert_eq!((none.after, none.version, none.records), (Some(last), last, 0));
+
+    let never = holt_engine::Version::new(last.get() + 1000).unwrap();
+    let unknown = db.backup_changes_after_on(never, &store);
+    assert!(matches!(unknown, Err(Error::UnknownVersion { version }) if version == never));
+    let other = open(&SimDisk::new(10));
+    other.default_tree().put(b"a", b"").unwrap();
+    let foreign = other.backup_changes_after_on(other.last_version().unwrap(), &store);
+    assert!(matches!(foreign, Err(Error::WrongArchive { .. })));
+}

@@ -92,6 +92,11 @@ pub(super) fn chain<D: Disk>(disk: &D) -> Result<Chain, Error> {
 }
 
 impl Chain {
+    /// The database that the archives are of, if there are any.
+    pub(super) fn db(&self) -> Option<DbId> {
+        self.parts.first().or(self.loose.as_ref()).map(|part| part.header.db)
+    }
+
     /// The archives, which are all that there should be.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl<D: Disk> Db<D> {
     /// See [`Backup`].
     pub fn backup_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
         let snapshot = self.snapshot()?;
-        self.check_chain(&chain::chain(&**to)?.parts)?;
+        self.chain_of(to)?;
         let mut out = create(&**to)?;
         let exported = snapshot.export().write_to(&mut out)?;
         drop(snapshot);
@@ -147,11 +147,76 @@ impl<D: Disk> Db<D> {
     /// See [`Backup`].
     pub fn backup_changes_on<B: Disk>(&self, to: &Arc<B>) -> Result<Backup, Error> {
         self.core().check_open()?;
+        let chain = self.chain_of(to)?;
         // If a link is missing, this makes up for it, if the log goes back so far.
-        let chain = chain::chain(&**to)?.parts;
-        self.check_chain(&chain)?;
-        let after = chain.last().and_then(|part| Version::new(part.header.up_to));
-        let after = after.ok_or(Error::NoBackup)?;
+        let after = chain.parts.last().and_then(|part| Version::new(part.header.up_to));
+        self.archive_changes(to, after.ok_or(Error::NoBackup)?)
+    }
+
+    /// Writes what has changed after the version `after` to the directory `path`, whatever else is in
+    /// it: for archives that are kept elsewhere than on this machine. Those of several directories, put
+    /// into one, are a backup if each goes on from the version to which one before it goes.
+    ///
+    /// As durable as [`backup`](Self::backup).
+    ///
+    /// # Errors
+    ///
+    /// As [`backup_changes`](Self::backup_changes), and [`Error::UnknownVersion`] if the database has
+    /// given no such version.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), holt_engine::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("db");
+    /// # let [whole, monday] = ["whole", "monday"].map(|name| directory.path().join(name));
+    /// # let restored = directory.path().join("restored");
+    /// let db = holt_engine::Options::new().keep_log_bytes(64 << 20).open(&path)?;
+    /// db.default_tree().put(b"a", b"1")?;
+    /// let shipped = db.backup(&whole)?.version;
+    /// db.default_tree().put(b"b", b"2")?;
+    /// let changes = db.backup_changes_after(shipped, &monday)?;
+    /// assert_eq!((changes.after, changes.records), (Some(shipped), 1));
+    ///
+    /// // Where the archives are kept they come together again.
+    /// for archive in std::fs::read_dir(&monday).unwrap() {
+    ///     let archive = archive.unwrap();
+    ///     std::fs::copy(archive.path(), whole.join(archive.file_name())).unwrap();
+    /// }
+    /// assert_eq!(holt_engine::restore(&whole, &restored)?.version, changes.version);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn backup_changes_after(
+        &self,
+        after: Version,
+        path: impl AsRef<Path>,
+    ) -> Result<Backup, Error> {
+        self.backup_changes_after_on(after, &directory(path.as_ref())?)
+    }
+
+    /// As [`backup_changes_after`](Self::backup_changes_after), to a disk of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`backup_changes_after`](Self::backup_changes_after).
+    ///
+    /// # Examples
+    ///
+    /// See [`backup_changes_after`](Self::backup_changes_after).
+    pub fn backup_changes_after_on<B: Disk>(
+        &self,
+        after: Version,
+        to: &Arc<B>,
+    ) -> Result<Backup, Error> {
+        self.core().check_open()?;
+        self.chain_of(to)?;
+        self.archive_changes(to, after)
+    }
+
+    /// Writes an archive of the changes after a version.
+    fn archive_changes<B: Disk>(&self, to: &Arc<B>, after: Version) -> Result<Backup, Error> {
         let mut log = open_log(self.core(), Some(after), Durability::Sync)?;
         // What is written from now on is for the next time, so that this comes to an end.
         let until = self.last_version()?;
@@ -180,16 +245,19 @@ impl<D: Disk> Db<D> {
         Ok(Backup { after: Some(after), version: until, records, bytes: out.bytes() })
     }
 
+    /// The archives that are in a directory.
+    ///
     /// # Errors
     ///
-    /// [`Error::WrongArchive`] if a backup is of another database.
-    fn check_chain(&self, chain: &[chain::Part]) -> Result<(), Error> {
-        match chain.first() {
-            Some(part) if part.header.db != self.core().db_id() => {
-                let what = format!("the backup is of database {}", part.header.db);
+    /// [`Error::WrongArchive`] if they are of another database; those of reading them.
+    fn chain_of<B: Disk>(&self, to: &Arc<B>) -> Result<chain::Chain, Error> {
+        let chain = chain::chain(&**to)?;
+        match chain.db() {
+            Some(db) if db != self.core().db_id() => {
+                let what = format!("the backup is of database {db}");
                 Err(Error::WrongArchive { what })
             }
-            _ => Ok(()),
+            _ => Ok(chain),
         }
     }
 }

@@ -139,27 +139,28 @@ impl<F: DiskFile> DataFile<F> {
         mapping: &Mapping,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        out.clear();
-        // The length is at most `MAX_IMAGE`, and the file was seen to reach to the image's end.
-        out.resize(IMAGE_HEADER_LEN + mapping.len as usize, 0);
+        // The length is at most `MAX_IMAGE`, and the file was seen to reach to the image's end. What is in
+        // the buffer already is read over.
+        out.resize(mapping.len as usize, 0);
         let result = self.read_checked(db, mapping, out);
         if result.is_err() {
             out.clear();
         }
-        out.drain(..IMAGE_HEADER_LEN.min(out.len()));
         result
     }
 
-    /// Reads header and payload, in one call as a rule.
-    fn read_checked(&self, db: DbId, mapping: &Mapping, out: &mut [u8]) -> Result<(), Error> {
+    /// Reads the payload and checks it. The header is read after it: it lies in the block in which the payload
+    /// begins, so it costs no read of the device.
+    fn read_checked(&self, db: DbId, mapping: &Mapping, payload: &mut [u8]) -> Result<(), Error> {
         let damaged = |error| Error::Damaged {
             file: DATA_FILE.to_owned(),
             offset: mapping.offset,
             what: Damage::Bytes(error),
         };
-        self.read_exact(out, mapping.offset)?;
-        let (header, payload) = out.split_at(IMAGE_HEADER_LEN);
-        let header = ImageHeader::decode(header).map_err(damaged)?;
+        let mut header = [0; IMAGE_HEADER_LEN];
+        self.read_exact(payload, mapping.offset + IMAGE_HEADER_LEN as u64)?;
+        self.read_exact(&mut header, mapping.offset)?;
+        let header = ImageHeader::decode(&header).map_err(damaged)?;
         header.check(db, mapping.object, mapping.generation, payload).map_err(damaged)?;
         if header.checksum != mapping.checksum {
             // Intact, of the right object and generation, and yet not the image that the

@@ -192,15 +192,19 @@ impl<D: Disk> Store<D> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read(&self, object: ObjectId, out: &mut Vec<u8>) -> Result<(), Error> {
-        out.clear();
         let current = self.current();
         // The guards are held: what a mapping names is not given to anybody meanwhile.
         if let Some(mapping) = current.mapping.get(&object.0) {
             return self.data.read_image(self.db, mapping, out);
         }
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let mapping = kept.get(&object.0).ok_or(Error::NoObject { object })?;
-        self.data.read_image(self.db, mapping, out)
+        match kept.get(&object.0) {
+            Some(mapping) => self.data.read_image(self.db, mapping, out),
+            None => {
+                out.clear();
+                Err(Error::NoObject { object })
+            }
+        }
     }
 
     /// Says that these objects will most likely be read soon, so that the disk may fetch their images
