@@ -38,7 +38,14 @@ pub(crate) struct Edit<'f> {
 
 impl<'f> Edit<'f> {
     /// Begins to change the subtree of `entry`.
+    #[inline]
     pub(crate) fn new(words: &'f Words, entry: usize) -> Self {
+        Self::saving(words, entry, None)
+    }
+
+    /// As [`Edit::new`]; words are saved before they are changed, if somebody needs them.
+    #[inline]
+    pub(crate) fn saving(words: &'f Words, entry: usize, saving: Option<Saving<'f>>) -> Self {
         let view = View::new(words);
         let word = view.word(ENTRIES + entry);
         Self {
@@ -49,13 +56,18 @@ impl<'f> Edit<'f> {
             counts: word >> 32,
             taken: [(0, 0); MAX_TAKEN],
             taken_len: 0,
-            saving: None,
+            saving,
         }
     }
 
-    /// The same edit, which saves what it changes.
-    pub(crate) fn saving(self, saving: Saving<'f>) -> Self {
-        Self { saving: Some(saving), ..self }
+    /// Saves words that are about to be changed. Apart, so that those who have nothing to save are not slowed down
+    /// by it: a put stores a dozen words.
+    #[cold]
+    #[inline(never)]
+    fn save(&self, at: usize, count: usize) {
+        if let Some(saving) = &self.saving {
+            saving.before_change(at..at + count);
+        }
     }
 
     /// Makes an empty frame of `words`, with an entry table of `entries`.
@@ -85,8 +97,8 @@ impl<'f> Edit<'f> {
 
     #[inline]
     pub(crate) fn set(&self, at: usize, word: u64) {
-        if let Some(saving) = &self.saving {
-            saving.before_change(at..at + 1);
+        if self.saving.is_some() {
+            self.save(at, 1);
         }
         // Relaxed: published by the release of the latch (pool::latch, edge 1).
         self.words[at & (FRAME_WORDS - 1)].store(word, Ordering::Relaxed);
@@ -155,8 +167,8 @@ impl<'f> Edit<'f> {
         if let (Some(source), Some(target)) =
             (from.run(start, count), self.words.get(at..at + count))
         {
-            if let Some(saving) = &self.saving {
-                saving.before_change(at..at + count);
+            if self.saving.is_some() {
+                self.save(at, count);
             }
             for (target, source) in target.iter().zip(source) {
                 // Relaxed: the source is latched, the target published by its latch.

@@ -102,15 +102,10 @@ impl<'p> Latched<'p> {
         let only = [Roots::None, Roots::One(entry)].contains(&self.roots.get());
         self.roots.set(if only { Roots::One(entry) } else { Roots::All });
         let words = self.pool.words(self.slot);
-        let edit = Edit::new(words, entry);
-        match self.image {
-            None => edit,
-            Some(image) => edit.saving(Saving::new(
-                words,
-                self.pool.words(image),
-                self.pool.pieces_of(self.number),
-            )),
-        }
+        let saving = self.image.map(|image| {
+            Saving::new(words, self.pool.words(image), self.pool.pieces_of(self.number))
+        });
+        Edit::saving(words, entry, saving)
     }
 
     /// The frame's epoch word.
