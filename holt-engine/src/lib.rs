@@ -50,7 +50,8 @@
 //!
 //! # Trade-offs
 //!
-//! - All keys and values are in memory, beside being on disk: what is opened has to fit.
+//! - What is in memory is bounded by [`Options::cache_bytes`], and what is read from there costs no call of
+//!   the system. A read of what is not there fetches a whole frame of 64 KiB.
 //! - One process at a time writes to a database.
 //! - Reads of a key take no lock and see each write and each batch whole or not at all; they wait for a
 //!   batch or a move of a prefix that is just being applied, and for nothing else. A scan sees each
