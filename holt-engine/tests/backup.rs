@@ -309,7 +309,7 @@ fn a_database_in_memory_is_backed_up_whole() {
 
 #[test]
 fn archives_of_changes_after_a_version_come_together_from_several_directories() {
-    let seed = seed();
+    let seed = seed(17);
     let mut random = Random::new(seed);
     let db = open(&SimDisk::new(seed));
     change(&db, &mut random);
