@@ -149,7 +149,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Replaces `out` by an object's image, as the last commit has it. One that it has not any more is
-    /// found as it was, while it is [still read](ImageSource::still_read).
+    /// found as it was, while it is [still read](super::ImageSource::still_read).
     ///
     /// # Errors
     ///
