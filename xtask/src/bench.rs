@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     if !status.success() {
         return Err(format!("the peers did not build ({status})").into());
     }
-    let mut harness = Command::new(workspace::root().join("peers/target/release/holt-peers"));
+    let mut harness = Command::new(workspace::target("peers/target").join("release/holt-peers"));
     harness.current_dir(workspace::root()).arg("bench").args(arguments);
     for line in &skipped {
         harness.args(["--left-out", line]);

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         if !status.success() {
             return Err(format!("the documentation of {package} cannot be built").into());
         }
-        let doc = workspace::root().join("target/doc").join(package.replace('-', "_"));
+        let doc = workspace::target("target").join("doc").join(package.replace('-', "_"));
         let mut pages = BTreeMap::new();
         read(&doc, &doc, &mut pages)?;
         let report = check(&pages);

@@ -9,6 +9,12 @@ pub(crate) fn root() -> PathBuf {
     own.parent().map(PathBuf::from).unwrap_or(own)
 }
 
+/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, or the directory `own` below the root.
+pub(crate) fn target(own: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| own.into(), PathBuf::from);
+    root().join(target)
+}
+
 /// The cargo that started this task, run from the root of the workspace.
 ///
 /// The variables that cargo sets for the *task* are taken away again: a nested build must not
