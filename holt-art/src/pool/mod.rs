@@ -1,9 +1,9 @@
 //! The pool: frames, blobs, the frame table, the gate, and the epochs of cuts.
 //!
 //! Several trees share one pool. Frames live in slots of one arena of anonymous memory;
-//! the *frame table* maps a frame's number to two words: latch, version and slot in one
-//! (see [`latch`]), the epoch of the frame's last change in the other. Following a
-//! crossing is one load from the table and some arithmetic.
+//! the *frame table* maps a frame's number to a row of one line (see [`row`]): a word with
+//! latch, version and slot (see [`latch`]), one with the epoch of the frame's last change, and
+//! copies of its first roots. Following a crossing is one line of the table and some arithmetic.
 //!
 //! # Epochs
 //!

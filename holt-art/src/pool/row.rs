@@ -3,7 +3,7 @@
 //! | words | meaning | who changes them |
 //! |---|---|---|
 //! | 0 | latch, version and slot: see [`latch`](super::latch) | the holder of the latch |
-//! | 1 | the epoch of the frame's last change | the holder of the latch |
+//! | 1 | the epoch of the frame's last change, and whether an image of it is in the making: see [`pins`](super::pins) | the holder of the latch |
 //! | 2..8 | copies of the root references of the first [`ROOTS`] entries, four in a word | the holder of the latch |
 //!
 //! - A copy says what the frame's entry table says whenever the latch is free and the frame in a

@@ -45,51 +45,47 @@ impl Walker<'_, '_> {
 
     /// Collects up to `most` blobs of the leaves behind the walk's place.
     fn follow_values<const BACK: bool>(&self, most: usize, blobs: &mut Vec<u32>) {
+        self.behind::<BACK>(|child| {
+            if child.is_leaf() {
+                let leaf = Leaf::read(self.view, child);
+                if leaf.blob {
+                    blobs.push(leaf.blob_number(self.view));
+                }
+            }
+            blobs.len() < most
+        });
+    }
+
+    /// Collects up to `most` frames that the crossings behind the walk's place lead to.
+    fn follow<const BACK: bool>(&self, most: usize, frames: &mut Vec<u32>) {
+        self.behind::<BACK>(|child| {
+            if child.kind() == Kind::Crossing {
+                let frame = self.view.crossing(child.at()).frame;
+                if !frames.contains(&frame) {
+                    frames.push(frame);
+                }
+            }
+            frames.len() <= most
+        });
+    }
+
+    /// Shows what hangs in this frame behind the walk's place, in the order of the walk and but for inner
+    /// nodes, until `see` has enough or a bounded number of nodes has been looked at.
+    fn behind<const BACK: bool>(&self, mut see: impl FnMut(Ref) -> bool) {
         let mut stack: Vec<(Ref, Place)> =
             self.own_levels().iter().map(|level| (level.node, level.place)).collect();
         for _ in 0..NODES {
             let Some((item, place)) = stack.pop() else { return };
             let mut steps = Steps::<BACK>::new(self.view, Node::read(self.view, item), place);
             while let Some((byte, child)) = steps.step() {
-                if child.is_leaf() {
-                    let leaf = Leaf::read(self.view, child);
-                    if leaf.blob {
-                        blobs.push(leaf.blob_number(self.view));
-                    }
-                    if blobs.len() == most {
-                        return;
-                    }
-                } else if child.is_inner() {
+                if child.is_inner() {
                     stack.push((item, steps.place(byte)));
                     let node = Node::read(self.view, child);
                     stack.push((child, if BACK { Place::last(&node) } else { Place::FIRST }));
                     break;
                 }
-            }
-        }
-    }
-
-    /// Collects up to `most` frames that the crossings behind the walk's place lead to.
-    fn follow<const BACK: bool>(&self, most: usize, frames: &mut Vec<u32>) {
-        let mut stack: Vec<(Ref, Place)> =
-            self.own_levels().iter().map(|level| (level.node, level.place)).collect();
-        for _ in 0..NODES {
-            let Some((item, place)) = stack.pop() else { return };
-            let mut steps = Steps::<BACK>::new(self.view, Node::read(self.view, item), place);
-            while let Some((byte, child)) = steps.step() {
-                if child.kind() == Kind::Crossing {
-                    let frame = self.view.crossing(child.at()).frame;
-                    if !frames.contains(&frame) {
-                        frames.push(frame);
-                    }
-                    if frames.len() > most {
-                        return;
-                    }
-                } else if child.is_inner() {
-                    stack.push((item, steps.place(byte)));
-                    let node = Node::read(self.view, child);
-                    stack.push((child, if BACK { Place::last(&node) } else { Place::FIRST }));
-                    break;
+                if !see(child) {
+                    return;
                 }
             }
         }
