@@ -70,8 +70,11 @@ impl<D: Disk> Core<D> {
     /// Sees to it that a checkpoint has been made.
     fn relieve(&self, limit: u64, patience: &mut Patience) -> Result<(), Error> {
         let alone = lock(&self.checkpointing);
-        // Whoever held the mutex before may have made one.
-        if self.pool.changed() > 0 && self.pool.changeable() <= self.pool.changeable_at_most() / 2 {
+        // Whoever held the mutex before may have made one. A change that was refused again asks for more room than
+        // that: a move may ask for more than half of all that there can be.
+        let again = patience.rounds + 1 < ROUNDS;
+        let little = self.pool.changeable() <= self.pool.changeable_at_most() / 2;
+        if self.pool.changed() > 0 && (little || again) {
             checkpoint::make_pressed(self, &alone)?;
         }
         // What has changed since can be written. The rest, while no cut is open, is kept for snapshots
