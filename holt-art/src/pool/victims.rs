@@ -7,8 +7,8 @@ use super::clock::{Clock, Hand, MIN_SLOTS};
 use super::pins::Since;
 use crate::sync::{Ordering, lock};
 
-/// One frame of so many is cooling: long enough for one of the upper levels to be wanted meanwhile.
-const COOL: usize = 3;
+/// One frame of so many is cooling.
+const COOL: usize = 16;
 /// Frames and blobs that are given up for one slot, which others may take first.
 const ATTEMPTS: usize = 1024;
 
