@@ -1,12 +1,16 @@
 //! Figures of a database that is larger than its cache: memory, frames read, and the time of a get, with
 //! the system's cache of the files warm or given up.
 //!
-//! `cargo run --release -p holt-engine --example cold -- [keys] [percent of the frames in the cache]`
+//! `cargo run --release -p holt-engine --example cold -- [keys] [percent of the frames in the cache] [gets]`
+//!
+//! Rounds of so many gets each; before the first, the system has given up what it had of the files.
 
 use std::error::Error;
+use std::fs::File;
 use std::time::Instant;
 
 use holt_engine::{Db, Options};
+use rustix::fs::Advice;
 
 /// Anonymous memory of the process that is resident, in MiB, where the system tells.
 fn resident() -> u64 {
@@ -28,7 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
     let keys = arguments.next().transpose()?.unwrap_or(500_000);
     let percent = arguments.next().transpose()?.unwrap_or(10);
-    let directory = tempfile::tempdir()?;
+    let gets = u32::try_from(arguments.next().transpose()?.unwrap_or(20_000))?;
+    // Where the system keeps temporary files there may be no device.
+    let directory = tempfile::tempdir_in(".")?;
     let db = Db::open(directory.path())?;
     for n in 0..keys {
         db.default_tree().put(&key(n), &[n as u8; 100])?;
@@ -38,6 +44,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     db.close()?;
 
     let cache = frames * 65_536 * percent / 100;
+    for entry in std::fs::read_dir(directory.path())? {
+        let file = File::open(entry?.path())?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+    }
     let begun = Instant::now();
     let db = Options::new().cache_bytes(cache).open(directory.path())?;
     let opened = begun.elapsed();
@@ -46,7 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         cache >> 20
     );
     let tree = db.default_tree();
-    let gets = 20_000;
     let mut random = 1_u64;
     for round in 0..3 {
         let before = db.stats()?.cache;

@@ -111,7 +111,7 @@ fn a_get_reads_one_frame_beyond_those_of_the_upper_levels() {
     for _ in 0..200 {
         large.get(&key(random.below(u64::from(KEYS)) as u32));
     }
-    let gets = 400;
+    let gets = 4_000;
     let reads = large.reads(|| {
         for _ in 0..gets {
             large.get(&key(random.below(u64::from(KEYS)) as u32));

@@ -7,8 +7,9 @@ use super::clock::{Clock, Hand, MIN_SLOTS};
 use super::pins::Since;
 use crate::sync::{Ordering, lock};
 
-/// One frame of so many is cooling.
-const COOL: usize = 16;
+/// One frame of so many is cooling: a quarter of them, as a frame of the upper levels has to be wanted while
+/// it cools. With an eighth, and 128 slots, one get in a hundred reads an upper frame once more.
+const COOL: usize = 4;
 /// Frames and blobs that are given up for one slot, which others may take first.
 const ATTEMPTS: usize = 1024;
 
