@@ -28,6 +28,9 @@ use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, wait};
 /// Fewest slots of a pool with a source: enough for what an operation on prefixes makes sure of on paths
 /// of four frames.
 pub(super) const MIN_SLOTS: usize = 128;
+/// Buffers that are kept for images, of a frame's size each: for as many threads that miss at the same time.
+const BUFFERS: usize = 4;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -35,10 +38,11 @@ pub(crate) struct Clock {
     /// By frame number: see [`absent`](super::absent).
     marks: Arena<1>,
     pub(super) hand: Mutex<Hand>,
-    /// Objects that somebody is reading from the source.
-    loading: Mutex<BTreeSet<u64>>,
-    /// Somebody has done with it.
+    loading: Mutex<Loads>,
+    /// One of them has ended.
     loaded: Condvar,
+    /// For images on their way into words: memory that has been touched and need not be cleared.
+    buffers: Mutex<Vec<Vec<u8>>>,
     /// Readers of the past are inside, for one read each.
     pub(super) past: Gate,
     /// Images read, and frames and blobs given up.
@@ -48,6 +52,15 @@ pub(crate) struct Clock {
     pub(super) absent: AtomicU64,
     /// Roots of open trees.
     roots: AtomicU64,
+}
+
+/// What is being read from the source.
+#[derive(Debug, Default)]
+struct Loads {
+    objects: BTreeSet<u64>,
+    /// Threads that wait for one of them to end: there is hardly ever one, and waking nobody would
+    /// be a call of the system for each read.
+    waiting: usize,
 }
 
 /// Where the clock stands.
@@ -103,8 +116,11 @@ pub(super) struct Loading<'p> {
 
 impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        lock(&self.clock.loading).remove(&self.object);
-        self.clock.loaded.notify_all();
+        let mut loading = lock(&self.clock.loading);
+        loading.objects.remove(&self.object);
+        if loading.waiting > 0 {
+            self.clock.loaded.notify_all();
+        }
     }
 }
 
@@ -116,6 +132,7 @@ impl Clock {
             hand: Mutex::new(Hand { at: 0, cooling: VecDeque::new(), turn: 0 }),
             loading: Mutex::default(),
             loaded: Condvar::new(),
+            buffers: Mutex::default(),
             past: Gate::new(),
             reads: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
@@ -145,27 +162,31 @@ impl Clock {
 
     /// Waits until nothing is being read, and keeps frames and blobs from being read or given up.
     pub(super) fn quiet(&self) -> impl Sized + '_ {
-        let mut loading = lock(&self.loading);
-        while !loading.is_empty() {
-            loading = wait(&self.loaded, loading);
-        }
+        let loading = self.wait_until(|loading| loading.objects.is_empty());
         let hand: MutexGuard<'_, Hand> = lock(&self.hand);
         (loading, hand)
     }
 
     /// Becomes the one who reads the object; none when another one has just done it.
     pub(super) fn begin(&self, object: u64) -> Option<Loading<'_>> {
-        let mut loading = lock(&self.loading);
-        if loading.insert(object) {
+        if lock(&self.loading).objects.insert(object) {
             return Some(Loading { clock: self, object });
         }
-        while loading.contains(&object) {
-            loading = wait(&self.loaded, loading);
-        }
+        drop(self.wait_until(|loading| !loading.objects.contains(&object)));
         None
     }
 
-    /// Appends an image to `out`, which is empty.
+    fn wait_until(&self, ended: impl Fn(&Loads) -> bool) -> MutexGuard<'_, Loads> {
+        let mut loading = lock(&self.loading);
+        loading.waiting += 1;
+        while !ended(&loading) {
+            loading = wait(&self.loaded, loading);
+        }
+        loading.waiting -= 1;
+        loading
+    }
+
+    /// Replaces `out` by an image.
     pub(super) fn read_image(&self, object: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         // Relaxed: a number to look at.
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -176,14 +197,24 @@ impl Clock {
     /// Reads an image and stores it into the words.
     fn read(&self, number: u32, words: &Words) -> Result<(), Error> {
         let object = u64::from(number);
-        let mut image = Vec::with_capacity(Pool::FRAME_BYTES);
-        self.read_image(object, &mut image)?;
-        fill(words, &image)
-            .and_then(|()| match self.source.is_checked() {
-                true => check_head(words, number, image.len()),
-                false => check_image(words, number, image.len()),
-            })
-            .map_err(|what| Error::Image { object, what })
+        let kept = lock(&self.buffers).pop();
+        let mut image = kept.unwrap_or_else(|| Vec::with_capacity(Pool::FRAME_BYTES));
+        let read = self.read_image(object, &mut image).and_then(|()| {
+            fill(words, &image)
+                .and_then(|()| match self.source.is_checked() {
+                    true => check_head(words, number, image.len()),
+                    false => check_image(words, number, image.len()),
+                })
+                .map_err(|what| Error::Image { object, what })
+        });
+        // A source that is wrong may have made it larger.
+        if image.capacity() <= Pool::FRAME_BYTES {
+            let mut buffers = lock(&self.buffers);
+            if buffers.len() < BUFFERS {
+                buffers.push(image);
+            }
+        }
+        read
     }
 }
 

@@ -22,6 +22,7 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// impl FrameSource for Images {
 ///     fn read(&self, object: u64, out: &mut Vec<u8>) -> Result<(), SourceError> {
+///         out.clear();
 ///         out.extend_from_slice(self.0.lock().unwrap().get(&object).ok_or("no such image")?);
 ///         Ok(())
 ///     }
@@ -38,7 +39,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// # Ok::<(), holt_art::Error>(())
 /// ```
 pub trait FrameSource: std::fmt::Debug + Send + Sync {
-    /// Appends the image that `object` had in the last committed cut to `out`, which is empty.
+    /// Replaces `out`, which may have anything in it, by the image that `object` had in the last
+    /// committed cut.
     ///
     /// A cut's images have to be here before [`Cut::commit`](crate::Cut::commit) is called for it.
     ///

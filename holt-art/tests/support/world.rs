@@ -56,7 +56,7 @@ impl FrameSource for Images {
             return Err("the disk is on fire".into());
         }
         let images = self.images.lock().unwrap();
-        out.extend_from_slice(images.get(&object).ok_or("there is no such image")?);
+        out.clone_from(images.get(&object).ok_or("there is no such image")?);
         match *self.damage.lock().unwrap() {
             Some(Damage::Nothing) => out.clear(),
             Some(Damage::Half) => out.truncate(out.len() / 16 * 8),

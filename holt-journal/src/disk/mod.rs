@@ -227,6 +227,32 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Reads at most `buf.len()` bytes at `offset`. Fewer bytes are no sign of the end, 0 is.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`DiskFile::read_at`], into a first part of the concatenated `bufs`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use holt_journal::disk::{Disk, DiskFile, SimDisk};
+    ///
+    /// let file = SimDisk::new(1).create("file")?;
+    /// file.write_all_at(&mut [IoSlice::new(b"headbody")], 0)?;
+    /// let (mut head, mut body) = ([0; 4], [0; 4]);
+    /// file.read_exact_in_parts_at(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)], 0)?;
+    /// assert_eq!((&head, &body), (b"head", b"body"));
+    /// let read = file.read_parts_at(&mut [IoSliceMut::new(&mut head)], 4)?;
+    /// assert_eq!(&head[..read], &b"body"[..read]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn read_parts_at(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        let first = bufs.iter_mut().find(|buf| !buf.is_empty());
+        first.map_or(Ok(0), |buf| self.read_at(buf, offset))
+    }
+
     /// Writes a first part of the concatenated `bufs` at `offset` and says how long it was.
     /// Writing beyond the end lengthens the file.
     ///
@@ -296,6 +322,35 @@ pub trait DiskFile: Send + Sync + 'static {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
                     buf = &mut buf[n..];
+                    offset += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills all of `bufs` from `offset`, finishing short and interrupted reads. The slices are used up.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if the file ends first.
+    ///
+    /// # Examples
+    ///
+    /// See [`DiskFile::read_parts_at`].
+    fn read_exact_in_parts_at(
+        &self,
+        mut bufs: &mut [io::IoSliceMut<'_>],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        io::IoSliceMut::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            match self.read_parts_at(bufs, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    io::IoSliceMut::advance_slices(&mut bufs, n);
                     offset += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -232,6 +232,12 @@ impl DiskFile for RealFile {
         Ok(rustix::io::pread(&self.descriptor, buf, offset)?)
     }
 
+    fn read_parts_at(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        // As in `write_at`.
+        let most = bufs.len().min(MAX_SLICES);
+        Ok(rustix::io::preadv(&self.descriptor, &mut bufs[..most], offset)?)
+    }
+
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
         // The common case, and cheaper than a vector of one.
         if let [bytes] = bufs {

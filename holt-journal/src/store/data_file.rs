@@ -8,7 +8,7 @@
 //!
 //! Writes go only where the caller says; which units are free is not decided here.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 
 use holt_codec::{
     DbId, EXTENT_UNIT, FIRST_EXTENT, IMAGE_HEADER_LEN, ImageHeader, MARK_LEN, Mapping, Mark,
@@ -149,8 +149,7 @@ impl<F: DiskFile> DataFile<F> {
         result
     }
 
-    /// Reads the payload and checks it. The header is read after it: it lies in the block in which the payload
-    /// begins, so it costs no read of the device.
+    /// Reads the payload and checks it.
     fn read_checked(&self, db: DbId, mapping: &Mapping, payload: &mut [u8]) -> Result<(), Error> {
         let damaged = |error| Error::Damaged {
             file: DATA_FILE.to_owned(),
@@ -158,8 +157,10 @@ impl<F: DiskFile> DataFile<F> {
             what: Damage::Bytes(error),
         };
         let mut header = [0; IMAGE_HEADER_LEN];
-        self.read_exact(payload, mapping.offset + IMAGE_HEADER_LEN as u64)?;
-        self.read_exact(&mut header, mapping.offset)?;
+        let parts = &mut [IoSliceMut::new(&mut header), IoSliceMut::new(payload)];
+        self.file
+            .read_exact_in_parts_at(parts, mapping.offset)
+            .map_err(|error| place(error, mapping.offset))?;
         let header = ImageHeader::decode(&header).map_err(damaged)?;
         header.check(db, mapping.object, mapping.generation, payload).map_err(damaged)?;
         if header.checksum != mapping.checksum {
@@ -195,11 +196,14 @@ impl<F: DiskFile> DataFile<F> {
     }
 
     fn read_exact(&self, buf: &mut [u8], offset: u64) -> Result<(), Error> {
-        let place = |error: std::io::Error| {
-            std::io::Error::new(error.kind(), format!("{error}, at byte {offset}"))
-        };
-        self.file.read_exact_at(buf, offset).map_err(place).map_err(io("reading", DATA_FILE))
+        self.file.read_exact_at(buf, offset).map_err(|error| place(error, offset))
     }
+}
+
+/// The error of a read at `offset`.
+fn place(error: std::io::Error, offset: u64) -> Error {
+    let placed = std::io::Error::new(error.kind(), format!("{error}, at byte {offset}"));
+    io("reading", DATA_FILE)(placed)
 }
 
 /// The header of the image that a mapping names.
