@@ -188,7 +188,7 @@ impl<D: Disk> Core<D> {
             self.publish(record, reservation, durability)?;
             return Ok(Some(Commit::Done(Some(first))));
         }
-        // Nearly all the room that there can be: a checkpoint would not make enough.
+        // A checkpoint would not make enough room.
         let longest = steps.iter().map(|step| step.bytes() as usize).max();
         let hopeless = trial.is_hopeless(longest.unwrap_or(0));
         if trial.take_back() {

@@ -287,6 +287,58 @@ fn a_batch_that_is_too_large_for_the_cache_is_refused_and_smaller_ones_are_not()
 }
 
 #[test]
+fn a_batch_that_has_room_after_a_checkpoint_gets_that_checkpoint() {
+    let mut large = Large::new(seed(8));
+    let tree = large.tree();
+    let batch = |count: u32| {
+        large.db().atomic(|batch| {
+            (0..count).try_for_each(|n| batch.put(&tree, &key(n * (KEYS / count)), b"together"))
+        })
+    };
+    let fresh = |count: u32| {
+        large.db().checkpoint().unwrap();
+        batch(count).is_ok()
+    };
+    let most = (10..400).step_by(5).take_while(|&count| fresh(count)).last();
+    // By one step, as not every batch of so many changes as many frames.
+    let count = most.expect("ten keys have room") - 5;
+    assert!(count >= 30, "{count} keys are all that has room, and too few to tell anything");
+    for changed in (1..count).step_by(3) {
+        large.db().checkpoint().unwrap();
+        for n in 0..changed {
+            tree.put(&key(n * (KEYS / count) + KEYS / count / 2), b"alone").unwrap();
+        }
+        batch(count).unwrap_or_else(|error| panic!("{count} keys beside {changed}: {error}"));
+    }
+    large.model = contents(&tree).unwrap();
+    large.reopen();
+    large.check();
+}
+
+#[test]
+fn a_move_that_has_room_after_a_checkpoint_gets_that_checkpoint() {
+    let mut large = Large::new(seed(9));
+    let tree = large.tree();
+    // With an end so deep it makes sure of more than half of all that may change before it changes
+    // anything, so nothing but its refusal tells that a checkpoint is wanted.
+    for (from, to) in [(&b"d04/"[..], &b"d05/s000/a/"[..]), (b"d05/", b"d06/s000/a/")] {
+        assert!(matches!(tree.rename_prefix(from, to), Ok(Moved::Done(_))));
+    }
+    for (round, changed) in (30..60).enumerate() {
+        large.db().checkpoint().unwrap();
+        for n in 0..changed {
+            tree.put(&key(28_000 + 300 * n), b"alone").unwrap();
+        }
+        let names = [&b"d06/s000/a/s000/a/s007/"[..], b"d02/s009/below/"];
+        let moved = tree.rename_prefix(names[round % 2], names[1 - round % 2]);
+        assert!(matches!(moved, Ok(Moved::Done(_))), "beside {changed}: {moved:?}");
+    }
+    large.model = contents(&tree).unwrap();
+    large.reopen();
+    large.check();
+}
+
+#[test]
 fn more_trees_than_the_cache_has_room_for_can_be_opened() {
     let disk = SimDisk::new(seed(8));
     let mut options = Options::new();

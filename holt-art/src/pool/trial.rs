@@ -87,6 +87,8 @@ pub struct Trial<'a> {
     moving: Moving<'a>,
     /// Whether it can be taken back.
     images: bool,
+    /// Slots that a committed cut would have made free for it when it began.
+    beside: usize,
     over: bool,
 }
 
@@ -100,6 +102,7 @@ impl Pool {
     /// See [`Trial`].
     pub fn trial<'a>(self: &'a Arc<Self>, closed: &'a Closed<'_>, outlook: Outlook) -> Trial<'a> {
         let moving = self.start_move(closed);
+        let beside = self.changeable_at_most().saturating_sub(self.changeable());
         let images = outlook.revocable || !self.is_ample(outlook);
         if images {
             let epoch = self.pin(closed);
@@ -107,7 +110,7 @@ impl Pool {
             // Relaxed: read by mutations, which are this thread's until the gate opens.
             self.trial.store(true, Ordering::Relaxed);
         }
-        Trial { pool: self, moving, images, over: false }
+        Trial { pool: self, moving, images, beside, over: false }
     }
 
     /// Whether there is so much room that these mutations cannot run out of it.
@@ -197,8 +200,9 @@ impl<'a> Trial<'a> {
         trial.created.len() + 2 * images + pages.div_ceil(SLOT_PAGES)
     }
 
-    /// Whether a trial that was refused for want of room has taken nearly all that there can be, so that
-    /// a committed cut would not make enough for it. `longest` is the length of the longest value that is put.
+    /// Whether a trial that was refused for want of room has taken nearly all that there can be, and little
+    /// else had, so that a committed cut would not make enough for it. `longest` is the length of the longest
+    /// value that is put.
     ///
     /// # Examples
     ///
@@ -218,7 +222,8 @@ impl<'a> Trial<'a> {
         } else {
             0
         };
-        self.slots().saturating_add(next) >= self.pool.changeable_at_most() / 8 * 7
+        let (taken, most) = (self.slots().saturating_add(next), self.pool.changeable_at_most());
+        taken >= most || (taken >= most / 8 * 7 && self.beside <= most / 8)
     }
 
     /// Ends the trial: what was done stays.
