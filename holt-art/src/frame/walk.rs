@@ -52,6 +52,23 @@ pub(crate) enum End {
     Garbage,
 }
 
+/// Lines behind a node of four and of sixteen children that are asked for when it is reached.
+///
+/// A bottom node's leaves follow it in most frames, so they are on their way while the node itself is, which
+/// is one wait for memory less. Of 2 M keys a get and a put of the same size take 0.8 (`fs`, `objstore`) to 1
+/// (`kv`) of the time; of 20,000 keys, which are in the processor's caches, a get is a nanosecond slower.
+/// Twelve lines instead of eight are no faster, and six are slower.
+const BEHIND_N4: usize = 4;
+const BEHIND_N16: usize = 8;
+
+/// Asks for so many lines behind the word at `at`.
+#[inline(always)]
+fn prefetch_behind(view: View<'_>, at: usize, lines: usize) {
+    for line in 1..=lines {
+        view.prefetch(at + 8 * line);
+    }
+}
+
 /// Walks from the reference at `loc` along `key`, of which `from` bytes are used up.
 ///
 /// `FORK` says whether the deepest fork is wanted; looking for it costs a little.
@@ -84,6 +101,12 @@ pub(crate) fn walk_from<const FORK: bool>(
                 };
             }
             Kind::N4 | Kind::N16 | Kind::Bitmap => {
+                // As in `reach`.
+                match at.kind() {
+                    Kind::N4 => prefetch_behind(view, at.at(), BEHIND_N4),
+                    Kind::N16 => prefetch_behind(view, at.at(), BEHIND_N16),
+                    _ => {}
+                }
                 let node = Node::read(view, at);
                 let prefix = node.prefix_len();
                 let mut end = from;
@@ -152,14 +175,19 @@ pub(crate) fn reach(view: View<'_>, mut at: Ref, key: Key<'_>, mut from: usize) 
     let mut nothing = Ref::NULL;
     loop {
         let child = match at.kind() {
-            Kind::N4 => step(&Node::read_as(view, at, Kind::N4), key, &mut from),
+            Kind::N4 => {
+                prefetch_behind(view, at.at(), BEHIND_N4);
+                step(&Node::read_as(view, at, Kind::N4), key, &mut from)
+            }
             Kind::N16 => {
                 // The references, often in the next line.
                 view.prefetch(at.at() + 5);
+                prefetch_behind(view, at.at() + 5, BEHIND_N16);
                 step(&Node::read_as(view, at, Kind::N16), key, &mut from)
             }
             Kind::Bitmap => {
-                view.prefetch(at.at() + 8);
+                // Where the references of the first sixty children are.
+                prefetch_behind(view, at.at(), 2);
                 step(&Node::read_as(view, at, Kind::Bitmap), key, &mut from)
             }
             Kind::Leaf | Kind::LongLeaf => {
