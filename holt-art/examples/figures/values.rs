@@ -63,12 +63,16 @@ impl Lengths {
     }
 }
 
+fn key(number: u64) -> Vec<u8> {
+    format!("bucket/{number:016x}").into_bytes()
+}
+
 /// A map of values, and what is in it.
 struct Values {
     map: Art,
     random: Random,
-    /// Key and length of the value.
-    records: Vec<(Vec<u8>, usize)>,
+    /// What the key is made of, and the length of the value.
+    records: Vec<(u64, u32)>,
     payload: usize,
     value: Vec<u8>,
     /// Resident memory before the map.
@@ -77,9 +81,10 @@ struct Values {
 
 impl Values {
     fn new() -> Self {
+        let (random, records, value) =
+            (Random(42), Vec::with_capacity(1 << 20), vec![0x5A; 2 << 20]);
         let before = resident();
         let map = Art::with_options(PoolOptions::with_bytes(4 << 30, 4 << 30)).expect("memory");
-        let (random, records, value) = (Random(42), Vec::new(), vec![0x5A; 2 << 20]);
         Self { map, random, records, payload: 0, value, before }
     }
 
@@ -87,13 +92,14 @@ impl Values {
     fn fill(&mut self, bytes: usize, lengths: Lengths) {
         loop {
             let length = lengths.pick(&mut self.random);
-            let key = format!("bucket/{:016x}", self.random.next()).into_bytes();
+            let number = self.random.next();
+            let key = key(number);
             if self.payload + key.len() + length > bytes {
                 return;
             }
             self.map.put(&key, &self.value[..length]).expect("memory");
             self.payload += key.len() + length;
-            self.records.push((key, length));
+            self.records.push((number, length as u32));
         }
     }
 
@@ -102,10 +108,11 @@ impl Values {
         let (full, mut replaced) = (self.payload, 0);
         while replaced < bytes {
             let at = self.random.below(self.records.len());
-            let (key, length) = self.records.swap_remove(at);
+            let (number, length) = self.records.swap_remove(at);
+            let key = key(number);
             self.map.remove(&key).expect("memory");
-            self.payload -= key.len() + length;
-            replaced += length;
+            self.payload -= key.len() + length as usize;
+            replaced += length as usize;
             self.fill(full, lengths);
         }
     }
