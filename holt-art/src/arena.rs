@@ -115,6 +115,12 @@ impl<const WORDS: usize> Arena<WORDS> {
         self.advise(0, ALIGN.min(self.slots * Self::SLOT_BYTES), true);
     }
 
+    /// Leaves the last bytes in small pages, too: for an arena that is used from both ends.
+    pub(crate) fn end_small(&self) {
+        let length = self.slots * Self::SLOT_BYTES;
+        self.advise(length.saturating_sub(SMALL), length, false);
+    }
+
     /// Notes that `slot` is used: once it is beyond the bytes in small pages, these may be joined.
     pub(crate) fn outgrow(&self, slot: u32) {
         // Relaxed, both: an advice that is given twice does nothing the second time.

@@ -5,7 +5,8 @@
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
 //! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these alone, each the best of
 //! many rounds; `many` compares many gets at once with gets one by one; `points` times single gets and puts, `threads`
-//! those of two threads beside those of one; `resident` tells what a map takes from the system. A shape is `objstore`, `fs`, `kv` or a file with
+//! those of two threads beside those of one; `resident` tells what a map takes from the system. `values` tells what large
+//! values take: its number is one of MiB, and its shapes are lengths, `5000` or `1024-65536`. Else a shape is `objstore`, `fs`, `kv` or a file with
 //! a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
@@ -17,6 +18,7 @@ mod points;
 mod resident;
 mod shapes;
 mod times;
+mod values;
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,20 +33,26 @@ fn main() {
         Some("resident") => resident::run,
         Some("points") => points::run,
         Some("threads") => points::threads,
+        Some("values") => values::run,
         _ => times::run,
     };
-    const WHAT: [&str; 11] = [
+    const WHAT: [&str; 12] = [
         "times", "fill", "churn", "puts", "loads", "lists", "many", "frames", "resident", "points",
-        "threads",
+        "threads", "values",
     ];
+    let values = arguments.first().is_some_and(|first| first == "values");
+    let (usual, all) = match values {
+        true => (64, &values::LENGTHS[..]),
+        false => (500_000, &["objstore", "fs", "kv"][..]),
+    };
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
     }
     let mut arguments = arguments.into_iter();
-    let count = arguments.next().map_or(500_000, |text| text.parse().expect("a number of keys"));
+    let count = arguments.next().map_or(usual, |text| text.parse().expect("a number"));
     let mut shapes: Vec<String> = arguments.collect();
     if shapes.is_empty() {
-        shapes = ["objstore", "fs", "kv"].map(String::from).to_vec();
+        shapes = all.iter().copied().map(String::from).collect();
     }
     for shape in shapes {
         run(&shape, count);

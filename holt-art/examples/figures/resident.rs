@@ -5,7 +5,7 @@ use holt_art::{Art, Pool};
 use crate::shapes::{Random, keys};
 
 /// Bytes of anonymous memory that the process has, where the system tells.
-fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());

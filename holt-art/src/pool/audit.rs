@@ -14,8 +14,8 @@ use crate::sync::{Ordering, lock};
 
 impl Pool {
     /// Checks that every slot is the live one of a frame, an image kept for a pin, or free;
-    /// that every frame's row has the roots of its entries; that every frame number is in use or free; that every page belongs to one blob or to
-    /// a free run; and that all that is kept is needed. Says what is wrong, by object.
+    /// that every frame's row has the roots of its entries; that every frame number is in use or free; that every page and every unit belongs
+    /// to one blob or to a free run; and that all that is kept is needed. Says what is wrong, by object.
     ///
     /// `frames` and `blobs` are what the trees reach: the blobs with the number of leaves
     /// that refer to each.
@@ -101,7 +101,7 @@ impl Pool {
             fault(BLOB_OBJECT, what);
         }
         let warm = books.warm_pages() + self.blobs.warm();
-        if self.clock.is_some() && self.budget.used() != warm as u64 {
+        if self.budget.used() != warm as u64 {
             fault(0, format!("{warm} pages have memory, and {} are counted", self.budget.used()));
         }
     }

@@ -1,4 +1,5 @@
-//! Values too large for a frame: immutable runs of 4-KiB pages in an arena of their own.
+//! Values too large for a frame: each an immutable run of pages and a tail in pages that they share, in
+//! an arena of their own (see [`place`](super::place)).
 //!
 //! A blob is written before the frame that will refer to it is latched, and never
 //! changed. Freed pages are reused at once; a reader that raced with that fails the
@@ -8,19 +9,19 @@
 //! In a pool with a source a blob that a committed cut has, a *stored* one, may leave its pages and be
 //! read from the source again. What that takes is in [`values`](super::values).
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::pages::{Budget, Pages};
+use super::pages::{Budget, PAGE_BYTES, PAGE_UNITS, Pages, UNIT_BYTES, UNIT_WORDS};
+use super::place::{Place, length_of, parts};
 use super::presence::{ABSENT, KEPT, Known, Presence, STORED};
+use super::tails::Tails;
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
 
-/// Words in a page.
-const PAGE_WORDS: usize = 512;
-/// Bytes in a page.
-pub(crate) const PAGE_BYTES: usize = PAGE_WORDS * 8;
 /// Birth of a blob that no frame refers to yet.
 pub(crate) const UNBORN: u64 = u64::MAX;
 /// Words of a blob's entry in the table.
@@ -46,6 +47,7 @@ pub(crate) enum Copied {
 #[derive(Debug)]
 struct Books {
     pages: Pages,
+    tails: Tails,
     free_numbers: BTreeSet<u32>,
     /// Smallest blob number that has never been used; 0 is not given out.
     next_number: u32,
@@ -68,8 +70,8 @@ struct Books {
 /// The arena of blobs.
 #[derive(Debug)]
 pub(crate) struct Blobs {
-    pages: Arena<PAGE_WORDS>,
-    /// A blob's four words: first page | pages << 32; epoch of birth; length in bytes; presence.
+    units: Arena<UNIT_WORDS>,
+    /// A blob's four words: pages; epoch of birth; length and tail; presence.
     /// Written before the blob's number gets into a frame, and with the books' mutex held, but for
     /// the birth.
     table: Arena<TABLE_WORDS>,
@@ -83,11 +85,16 @@ impl Blobs {
         let pages = pages.clamp(1, u32::MAX as usize);
         // What is not in memory has a number, too; and a huge page would be more than was asked for.
         let numbers = if budget.is_bounded() { MOST_BLOBS } else { pages + 1 };
+        let units = Arena::new(pages * PAGE_UNITS, !budget.is_bounded())?;
+        if !budget.is_bounded() {
+            units.end_small();
+        }
         Ok(Self {
-            pages: Arena::new(pages, !budget.is_bounded())?,
+            units,
             table: Arena::new(numbers, false)?,
             books: Mutex::new(Books {
-                pages: Pages::new(pages, Arc::clone(&budget)),
+                pages: Pages::new(pages),
+                tails: Tails::default(),
                 free_numbers: BTreeSet::new(),
                 next_number: 1,
                 blobs: 0,
@@ -110,94 +117,26 @@ impl Blobs {
         Presence::new(&self.table.slot(number as usize)[3])
     }
 
-    /// First page and number of pages.
-    fn place(&self, number: u32) -> (u32, u32) {
+    /// Where the blob is; without pages if it is not in memory.
+    fn place(&self, number: u32) -> Place {
+        let entry = self.table.slot(number as usize);
         // Relaxed: by the holder of the mutex, or of an object that nobody else changes.
-        let place = self.table.slot(number as usize)[0].load(Ordering::Relaxed);
-        (place as u32, (place >> 32) as u32)
+        Place::of(entry[0].load(Ordering::Relaxed), entry[2].load(Ordering::Relaxed))
+    }
+
+    /// Pages that a blob is in.
+    pub(crate) fn pages_of(&self, number: u32) -> usize {
+        self.place(number).touched()
     }
 
     /// Pages of a blob that is not stored, as far as they count.
     fn counted(&self, books: &Books, number: u32) -> usize {
-        books.short.get(&number).map_or(self.place(number).1 as usize, |counted| *counted)
+        books.short.get(&number).map_or_else(|| self.pages_of(number), |counted| *counted)
     }
 
-    /// Pages that a value takes.
-    pub(crate) fn pages_for(length: usize) -> u32 {
-        length.div_ceil(PAGE_BYTES).max(1) as u32
-    }
-
-    /// Takes a run of so many pages, if there is one within the budget.
-    pub(crate) fn take_pages(&self, count: u32) -> Option<u32> {
-        let mut books = lock(&self.books);
-        if let Some(first) = books.pages.take_warm(count) {
-            return Some(first);
-        }
-        while !self.budget.take(count as usize) {
-            if !self.thin(&mut books) {
-                return None;
-            }
-        }
-        let first = books.pages.take_cold(count);
-        if first.is_none() {
-            self.budget.give(count as usize);
-        }
-        first
-    }
-
-    /// Takes a run of so many pages, whatever the budget.
-    pub(crate) fn force_pages(&self, count: u32) -> Result<u32, Error> {
-        let mut books = lock(&self.books);
-        if let Some(first) = books.pages.take_warm(count) {
-            return Ok(first);
-        }
-        let first = books.pages.take_cold(count).ok_or_else(|| self.full())?;
-        self.budget.force(count as usize);
-        Ok(first)
-    }
-
-    /// Returns pages that nothing was made of.
-    pub(crate) fn give_pages(&self, first: u32, count: u32) {
-        self.release_pages(&mut lock(&self.books), first, count);
-    }
-
-    /// Gives free pages back to the system, so that so many can be taken for something else; false
-    /// if there are not so many.
-    pub(crate) fn yield_pages(&self, count: usize) -> bool {
-        let mut books = lock(&self.books);
-        if books.pages.warm() < count {
-            return false;
-        }
-        let mut given = 0;
-        while given < count {
-            let before = books.pages.warm();
-            if !self.thin(&mut books) {
-                break;
-            }
-            given += before - books.pages.warm();
-        }
-        true
-    }
-
-    /// Gives the longest free run back to the system; false if there is none.
-    fn thin(&self, books: &mut Books) -> bool {
-        let Some((first, count)) = books.pages.thin() else { return false };
-        self.pages.give_back(first as usize, count as usize);
-        self.budget.give(count as usize);
-        books.pages.freeze(first, count);
-        true
-    }
-
-    fn release_pages(&self, books: &mut Books, first: u32, count: u32) {
-        if count > 0 {
-            books.pages.give(first, count);
-        }
-        while self.budget.is_over() && self.thin(books) {}
-    }
-
-    /// Makes a new blob of so many pages, `counted` of which count as changed, and returns its number; it
+    /// Makes a new blob in this place, `counted` pages of which count as changed, and returns its number; it
     /// is to be [written](Self::write) then.
-    pub(crate) fn count_new(&self, pages: u32, counted: usize) -> Result<u32, Error> {
+    pub(crate) fn count_new(&self, place: Place, counted: usize) -> Result<u32, Error> {
         let mut books = lock(&self.books);
         let number = match books.free_numbers.pop_first() {
             Some(number) => number,
@@ -212,21 +151,19 @@ impl Blobs {
         books.unstored.insert(number);
         books.blobs += 1;
         books.changed += counted;
-        if counted != pages as usize {
+        if counted != place.touched() {
             books.short.insert(number, counted);
         }
         Ok(number)
     }
 
-    /// Writes a blob that was counted into pages that were taken for it. It
+    /// Writes a blob that was counted into the place that was taken for it. It
     /// belongs to no epoch yet: that is for [`Blobs::born`], called when the blob gets into a frame, so
     /// that a cut in between does not take it for a part of the tree.
-    pub(crate) fn write(&self, number: u32, value: &[u8], first: u32) {
-        self.fill(first, value);
+    pub(crate) fn write(&self, number: u32, value: &[u8], place: Place) {
+        self.fill(place, value);
         let _books = lock(&self.books);
-        // Relaxed: published with the reference to the blob.
-        self.table.slot(number as usize)[2].store(value.len() as u64, Ordering::Relaxed);
-        self.settle(number, first, value.len(), 0);
+        self.settle(number, place, value.len(), 0);
     }
 
     /// Stamps the blob with the epoch in which a frame began to refer to it.
@@ -236,7 +173,7 @@ impl Blobs {
     }
 
     /// Makes a stored blob of this number, which is the caller's choice: absent, or of the value in
-    /// pages that were taken for it.
+    /// a place that was taken for it.
     ///
     /// # Errors
     ///
@@ -245,7 +182,7 @@ impl Blobs {
         &self,
         number: u32,
         length: usize,
-        value: Option<(&[u8], u32)>,
+        value: Option<(&[u8], Place)>,
     ) -> Result<(), Error> {
         let mut books = lock(&self.books);
         let claimed = if number == 0 || number as usize >= self.table.slots() {
@@ -268,15 +205,15 @@ impl Blobs {
         let entry = self.table.slot(number as usize);
         // Relaxed: published with the reference to the blob.
         entry[1].store(0, Ordering::Relaxed);
-        entry[2].store(length as u64, Ordering::Relaxed);
         match value {
-            Some((value, first)) => {
-                self.fill(first, value);
-                self.settle(number, first, length, STORED);
+            Some((value, place)) => {
+                self.fill(place, value);
+                self.settle(number, place, length, STORED);
                 self.join_ring(&mut books, number);
             }
             None => {
                 entry[0].store(0, Ordering::Relaxed);
+                entry[2].store(length as u64, Ordering::Relaxed);
                 self.presence(number).begin(STORED | ABSENT);
                 books.absent += 1;
             }
@@ -284,13 +221,19 @@ impl Blobs {
         Ok(())
     }
 
-    /// Stores a value into pages that were taken for it.
-    pub(crate) fn fill(&self, first: u32, value: &[u8]) {
+    /// Stores a value into a place that was taken for it.
+    pub(crate) fn fill(&self, place: Place, value: &[u8]) {
         // Release fence: a reader that sees what is stored from here on also sees that the blob
         // that was here has left (pool::presence, edge 2).
         fence(Ordering::Release);
-        for (page, chunk) in (first as usize..).zip(value.chunks(PAGE_BYTES)) {
-            let words = self.pages.slot(page);
+        let (body, tail) = value.split_at(value.len().min(place.body()));
+        self.store_units(place.first as usize * PAGE_UNITS, body);
+        self.store_units(place.tail as usize, tail);
+    }
+
+    fn store_units(&self, first: usize, value: &[u8]) {
+        for (unit, chunk) in (first..).zip(value.chunks(UNIT_BYTES)) {
+            let words = self.units.slot(unit);
             for (word, bytes) in words.iter().zip(chunk.chunks(8)) {
                 let mut full = [0; 8];
                 full[..bytes.len()].copy_from_slice(bytes);
@@ -300,11 +243,13 @@ impl Blobs {
         }
     }
 
-    /// The blob is in these pages from now on.
-    fn settle(&self, number: u32, first: u32, length: usize, flags: u64) {
-        let place = u64::from(first) | u64::from(Self::pages_for(length)) << 32;
-        // Relaxed: published by the presence.
-        self.table.slot(number as usize)[0].store(place, Ordering::Relaxed);
+    /// The blob is in this place from now on.
+    fn settle(&self, number: u32, place: Place, length: usize, flags: u64) {
+        let (first, third) = place.words(length);
+        let entry = self.table.slot(number as usize);
+        // Relaxed: published by the presence, and with the reference to the blob.
+        entry[0].store(first, Ordering::Relaxed);
+        entry[2].store(third, Ordering::Relaxed);
         self.presence(number).begin(flags);
     }
 
@@ -343,32 +288,38 @@ impl Blobs {
         out: &mut Vec<u8>,
     ) -> Copied {
         // Relaxed, all of it: validated by the presence.
-        if entry[2].load(Ordering::Relaxed) != length as u64 {
+        let third = entry[2].load(Ordering::Relaxed);
+        if length_of(third) != length {
             return Copied::Gone;
         }
         if known.is(ABSENT) {
             return Copied::Absent;
         }
-        let place = entry[0].load(Ordering::Relaxed);
-        let (first, count) = (place as u32 as usize, (place >> 32) as usize);
-        if count == 0 || length > count * PAGE_BYTES || first + count > self.pages.slots() {
+        let place = Place::of(entry[0].load(Ordering::Relaxed), third);
+        if place.pages == 0 || length > place.bytes() || place.end() > self.units.slots() as u64 {
             return Copied::Gone;
         }
         let start = out.len();
         out.resize(start + length, 0);
-        for (page, chunk) in out[start..].chunks_mut(PAGE_BYTES).enumerate() {
-            let words = self.pages.slot(first + page);
+        let (body, tail) = out[start..].split_at_mut(length.min(place.body()));
+        self.load_units(place.first as usize * PAGE_UNITS, body);
+        self.load_units(place.tail as usize, tail);
+        Copied::Done
+    }
+
+    fn load_units(&self, first: usize, out: &mut [u8]) {
+        for (unit, chunk) in (first..).zip(out.chunks_mut(UNIT_BYTES)) {
+            let words = self.units.slot(unit);
             for (word, bytes) in words.iter().zip(chunk.chunks_mut(8)) {
                 let full = word.load(Ordering::Relaxed).to_le_bytes();
                 bytes.copy_from_slice(&full[..bytes.len()]);
             }
         }
-        Copied::Done
     }
 
     /// Length of the blob in bytes.
     pub(crate) fn length(&self, number: u32) -> Option<usize> {
-        self.entry(number).map(|entry| entry[2].load(Ordering::Relaxed) as usize)
+        self.entry(number).map(|entry| length_of(entry[2].load(Ordering::Relaxed)))
     }
 
     /// Epoch in which the blob was written.
@@ -382,7 +333,7 @@ impl Blobs {
         let _books = lock(&self.books);
         let known = Presence::new(&entry[3]).observe();
         // Relaxed: stored with the mutex held.
-        known.is(ABSENT).then(|| (known, entry[2].load(Ordering::Relaxed) as usize))
+        known.is(ABSENT).then(|| (known, length_of(entry[2].load(Ordering::Relaxed))))
     }
 
     /// Whether the blob is as it was when it was `known`.
@@ -391,10 +342,10 @@ impl Blobs {
         self.presence(number).observe().same_life(known)
     }
 
-    /// Puts an absent blob into pages that were filled with it; false if it is another one by now, or
+    /// Puts an absent blob into a place that was filled with it; false if it is another one by now, or
     /// is gone.
     #[must_use]
-    pub(crate) fn install(&self, number: u32, known: Known, first: u32) -> bool {
+    pub(crate) fn install(&self, number: u32, known: Known, place: Place) -> bool {
         let mut books = lock(&self.books);
         let now = self.presence(number).observe();
         if !now.same_life(known) {
@@ -402,19 +353,19 @@ impl Blobs {
         }
         let length = self.length(number).expect("its number is in the table");
         let kept = if now.is(KEPT) { KEPT } else { 0 };
-        self.settle(number, first, length, STORED | kept);
+        self.settle(number, place, length, STORED | kept);
         books.absent -= 1;
         self.join_ring(&mut books, number);
         true
     }
 
     /// Gives up the pages of the blob that has been without a reader longest, among those that are
-    /// stored. Returns how many there were; none if there is no such blob.
-    pub(crate) fn evict(&self) -> Option<usize> {
+    /// stored; false if there is no such blob.
+    pub(crate) fn evict(&self) -> bool {
         let mut books = lock(&self.books);
         // Once to see which are not read again, and once to find one.
         for _ in 0..=2 * books.ring.len() {
-            let (number, known) = books.ring.pop_front()?;
+            let Some((number, known)) = books.ring.pop_front() else { return false };
             let presence = self.presence(number);
             if !presence.observe().same_life(known) {
                 continue;
@@ -423,16 +374,18 @@ impl Blobs {
                 books.ring.push_back((number, known));
                 continue;
             }
-            let (first, count) = self.place(number);
+            let place = self.place(number);
             let kept = if known.is(KEPT) || presence.observe().is(KEPT) { KEPT } else { 0 };
             // Before the pages go: pool::presence, edge 2.
             presence.begin(STORED | ABSENT | kept);
-            self.table.slot(number as usize)[0].store(0, Ordering::Relaxed);
+            // Release: edge 2, too. The blob is still one: who finds it without pages is to see that
+            // they are another life's.
+            self.table.slot(number as usize)[0].store(0, Ordering::Release);
             books.absent += 1;
-            self.release_pages(&mut books, first, count);
-            return Some(count as usize);
+            self.release_place(&mut books, place);
+            return true;
         }
-        None
+        false
     }
 
     /// Notes that no frame refers to the blob any more and a pin needs it.
@@ -481,7 +434,7 @@ impl Blobs {
         let entry = self.table.slot(number as usize);
         let presence = self.presence(number);
         let was = presence.observe();
-        let (first, count) = self.place(number);
+        let place = self.place(number);
         let counted = self.counted(books, number);
         // No pages: no blob. An optimistic reader then starts again. Before the new life, so that
         // nobody takes the pages for its own.
@@ -502,7 +455,7 @@ impl Blobs {
                 false => books.changed -= counted,
             }
         }
-        self.release_pages(books, first, count);
+        self.release_place(books, place);
         books.free_numbers.insert(number);
         // Those that have gone are not to outnumber those that are there.
         if books.ring.len() > 2 * (books.blobs - books.absent) + RING {
@@ -523,12 +476,9 @@ impl Blobs {
 
     /// Whether so many more blobs, of so many bytes together, are sure to find a place.
     pub(crate) fn has_room(&self, blobs: usize, bytes: u64) -> bool {
-        Self::most_pages(blobs, bytes) <= lock(&self.books).pages.unused() as u64
-    }
-
-    /// Pages that so many blobs of so many bytes together take at most.
-    pub(crate) fn most_pages(blobs: usize, bytes: u64) -> u64 {
-        (bytes / PAGE_BYTES as u64).saturating_add(blobs as u64)
+        // Each takes what its length has of whole pages, and one for the rest.
+        let pages = (bytes / PAGE_BYTES as u64).saturating_add(blobs as u64);
+        pages <= lock(&self.books).pages.unused() as u64
     }
 
     /// Pages that cannot be given up: those that the next cut has, and those that are kept.
@@ -537,10 +487,10 @@ impl Blobs {
         (books.changed, books.kept)
     }
 
-    /// Pages in use; blobs in use, and those of them that are absent.
+    /// Pages in use, whole or in part; blobs in use, and those of them that are absent.
     pub(crate) fn used(&self) -> (usize, usize, usize) {
         let books = lock(&self.books);
-        (books.pages.used(), books.blobs, books.absent)
+        (books.used(), books.blobs, books.absent)
     }
 
     /// Stored blobs in memory, about.
@@ -548,36 +498,41 @@ impl Blobs {
         lock(&self.books).ring.len()
     }
 
-    /// Pages that have memory, in use or not, in an arena with a bounded budget.
+    /// Pages that have memory, in use or not.
     pub(crate) fn warm(&self) -> usize {
         let books = lock(&self.books);
-        books.pages.used() + books.pages.warm()
+        books.used() + books.spare()
     }
 
     /// What does not add up.
     pub(crate) fn check(&self) -> Result<(), String> {
         let books = lock(&self.books);
-        let mut runs = Vec::new();
+        let (mut runs, mut tails) = (Vec::new(), Vec::new());
         let (mut blobs, mut absent, mut changed, mut kept) = (0, 0, 0, 0);
         let mut unstored = BTreeSet::new();
         let there = books.ring.iter().filter(|&&(n, of)| self.presence(n).observe().same_life(of));
         let ring: BTreeSet<u32> = there.map(|&(number, _)| number).collect();
         for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
-            let (first, count) = self.place(number);
+            let place = self.place(number);
             let known = self.presence(number).observe();
-            if (count == 0) != known.is(ABSENT) {
-                return Err(format!("blob {number} has {count} pages and is {known:?}"));
+            let length = self.length(number).unwrap_or(0);
+            let right = parts(length) == (place.pages, place.units) && place.bytes() >= length;
+            if right == known.is(ABSENT) {
+                return Err(format!("blob {number} of {length} bytes is {known:?} in {place:?}"));
             }
             blobs += 1;
-            absent += usize::from(count == 0);
-            if count > 0 {
-                runs.push((first, count));
+            absent += usize::from(!right);
+            if right {
+                runs.push((place.first, place.pages));
+            }
+            if place.units > 0 {
+                tails.push((self.mirrored(place.tail, place.units) as u32, place.units));
             }
             if !known.is(STORED) {
                 unstored.insert(number);
                 let held = if known.is(KEPT) { &mut kept } else { &mut changed };
                 *held += self.counted(&books, number);
-            } else if count > 0 && self.budget.is_bounded() && !ring.contains(&number) {
+            } else if right && self.budget.is_bounded() && !ring.contains(&number) {
                 return Err(format!("blob {number} can never be given up"));
             }
         }
@@ -586,13 +541,17 @@ impl Blobs {
         if found != counted || unstored != books.unstored {
             return Err(format!("blobs, absent, changed and kept pages: {found:?}, {counted:?}"));
         }
+        books.tails.check(tails.into_iter())?;
         books.pages.check(runs)
     }
 
     pub(crate) fn full(&self) -> Error {
-        Error::PoolFull { what: "blobs", limit: (self.pages.slots() * PAGE_BYTES) as u64 }
+        Error::PoolFull { what: "blobs", limit: (self.units.slots() * UNIT_BYTES) as u64 }
     }
 }
 
 /// Entries of the ring that may be of blobs that have gone.
 const RING: usize = 1024;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

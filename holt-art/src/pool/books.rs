@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::changed::Changed;
 use super::kept::Kept;
-use super::pages::Budget;
+use super::pages::{Budget, SPARE, SPARE_LEAST};
 use super::trial::TrialBooks;
 
 /// Slots that only those may take who are about to give frames back.
@@ -15,7 +15,7 @@ const RESERVED: u32 = 4;
 const MIN_SLOTS_FOR_RESERVE: u32 = 48;
 
 /// Pages of a slot.
-pub(crate) const SLOT_PAGES: usize = super::Pool::FRAME_BYTES / super::blobs::PAGE_BYTES;
+pub(crate) const SLOT_PAGES: usize = super::Pool::FRAME_BYTES / super::pages::PAGE_BYTES;
 
 /// See the module's documentation. Guarded by the pool's mutex.
 #[derive(Debug)]
@@ -99,6 +99,13 @@ impl Books {
     /// reserved. It is [frozen](Self::freeze_slot) then.
     pub(crate) fn thin_slot(&mut self) -> Option<u32> {
         if self.free_slots.len() <= RESERVED as usize { None } else { self.free_slots.pop() }
+    }
+
+    /// Whether more slots are free and have memory than ought to be when large values want some, where the
+    /// budget has no end.
+    pub(crate) fn is_lavish(&self) -> bool {
+        let enough = self.slots_used() / SPARE + SPARE_LEAST / SLOT_PAGES;
+        !self.budget.is_bounded() && self.free_slots.len() > enough
     }
 
     /// Takes back a slot without memory.

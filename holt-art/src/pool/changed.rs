@@ -140,8 +140,7 @@ impl Pool {
     /// As [`admit`](Self::admit), for a new blob of so many pages; returns how many of them count. Room for
     /// the frames that lead to it is left. One that is more than may ever change is let in when little
     /// else has, and counts as all the room there is.
-    pub(super) fn admit_blob(&self, books: &Books, pages: u32) -> Result<usize, Error> {
-        let pages = pages as usize;
+    pub(super) fn admit_blob(&self, books: &Books, pages: usize) -> Result<usize, Error> {
         if self.clock.is_none() {
             return Ok(pages);
         }

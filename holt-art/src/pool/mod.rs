@@ -31,12 +31,14 @@ pub(crate) mod moves;
 mod pages;
 pub(crate) mod past;
 mod pins;
+mod place;
 mod presence;
 pub(crate) mod row;
 pub(crate) mod snapshot;
 mod source;
 mod spare;
 mod stats;
+mod tails;
 mod trial;
 mod values;
 mod victims;
@@ -263,9 +265,9 @@ impl Pool {
             arena.begin_huge();
         }
         let budget = Budget::new(source.is_some().then_some((slots - 1) * SLOT_PAGES));
-        // Addresses beyond the budget: for the largest values, and as holes are not used when they are
-        // too short.
-        let addresses = 2 * (slots * Self::FRAME_BYTES) as u64 + 4 * MAX_VALUE as u64;
+        // Addresses beyond the budget: for the largest values, as holes are not used when they are
+        // too short, and as whole pages and shared ones do not take one another's holes.
+        let addresses = 3 * (slots * Self::FRAME_BYTES) as u64 + 4 * MAX_VALUE as u64;
         let blob_bytes = if source.is_some() { addresses } else { options.blob_bytes };
         Ok(Arc::new(Self {
             frames: arena,

@@ -4,12 +4,29 @@
 //! touched and not been given back to the system, in use or not. So a free run of pages is *warm*, it has
 //! memory, or *cold*. Warm runs are used first; where none is long enough, others are given back,
 //! and their share of the budget pays for a cold one. So holes between blobs cost nothing but
-//! addresses.
+//! addresses. Where the budget has no end, so much is given back that [no more than a sixteenth and a
+//! little](SPARE) is free and has memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::sync::{AtomicU64, Ordering};
+
+/// Bytes in a page, in which memory is taken, counted and given back.
+pub(crate) const PAGE_BYTES: usize = 4096;
+/// Words in a unit of a page that blobs [share](super::tails).
+pub(crate) const UNIT_WORDS: usize = 32;
+/// Bytes in a unit.
+pub(crate) const UNIT_BYTES: usize = UNIT_WORDS * 8;
+/// Units in a page.
+pub(crate) const PAGE_UNITS: usize = PAGE_BYTES / UNIT_BYTES;
+
+const _: () = assert!(PAGE_BYTES.is_multiple_of(UNIT_BYTES));
+
+/// Pages that may have memory without being in use, where nobody else wants it: one for so many that are,
+pub(crate) const SPARE: usize = 16;
+/// and so many beside.
+pub(crate) const SPARE_LEAST: usize = 256;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -58,9 +75,9 @@ impl Budget {
     }
 }
 
-/// Runs of pages, no two of them adjacent.
+/// Runs of pages or units, no two of them adjacent.
 #[derive(Debug, Default)]
-struct Runs {
+pub(crate) struct Runs {
     /// First page and number of pages.
     by_place: BTreeMap<u32, u32>,
     /// Number of pages and first page.
@@ -69,13 +86,17 @@ struct Runs {
 }
 
 impl Runs {
-    fn add(&mut self, first: u32, pages: u32) {
+    /// Adds a run that has no neighbours; one of no pages is none.
+    pub(crate) fn add(&mut self, first: u32, pages: u32) {
+        if pages == 0 {
+            return;
+        }
         self.by_place.insert(first, pages);
         self.by_length.insert((pages, first));
         self.total += pages as usize;
     }
 
-    fn remove(&mut self, first: u32) -> Option<u32> {
+    pub(crate) fn remove(&mut self, first: u32) -> Option<u32> {
         let pages = self.by_place.remove(&first)?;
         self.by_length.remove(&(pages, first));
         self.total -= pages as usize;
@@ -83,7 +104,7 @@ impl Runs {
     }
 
     /// Adds a run and joins it with its neighbours.
-    fn join(&mut self, mut first: u32, mut pages: u32) -> (u32, u32) {
+    pub(crate) fn join(&mut self, mut first: u32, mut pages: u32) -> (u32, u32) {
         let before = self.by_place.range(..first).next_back().map(|(&at, &n)| (at, n));
         if let Some((at, n)) = before.filter(|&(at, n)| at + n == first) {
             self.remove(at);
@@ -95,34 +116,59 @@ impl Runs {
     }
 
     /// Takes so many pages from the shortest run that has them.
-    fn take(&mut self, pages: u32) -> Option<u32> {
+    pub(crate) fn take(&mut self, pages: u32) -> Option<u32> {
         let &(length, first) = self.by_length.range((pages, 0)..).next()?;
         self.remove(first);
-        if length > pages {
-            self.add(first + pages, length - pages);
-        }
+        self.add(first + pages, length - pages);
         Some(first)
+    }
+
+    /// Takes these pages out of the run that has them.
+    pub(crate) fn cut_out(&mut self, first: u32, pages: u32) {
+        let run = self.by_place.range(..=first).next_back().map(|(&at, &n)| (at, n));
+        let (at, length) = run.expect("a run has them");
+        debug_assert!(at + length >= first + pages);
+        self.remove(at);
+        self.add(at, first - at);
+        self.add(first + pages, at + length - first - pages);
+    }
+
+    /// First page and number of pages of each, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.by_place.iter().map(|(&first, &pages)| (first, pages))
     }
 }
 
-/// The free pages of an arena.
+/// The free pages of an arena, from its beginning up to those of the [tails](super::tails).
 #[derive(Debug)]
 pub(crate) struct Pages {
     warm: Runs,
     cold: Runs,
     /// Smallest page that has never been used, or is as if it had not.
     next: u32,
-    /// Pages of the arena.
+    /// Pages of the arena, less those that are shared.
     limit: u32,
     /// Pages in use.
     used: usize,
-    budget: Arc<Budget>,
 }
 
 impl Pages {
-    pub(crate) fn new(limit: usize, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         let (warm, cold) = (Runs::default(), Runs::default());
-        Self { warm, cold, next: 0, limit: limit as u32, used: 0, budget }
+        Self { warm, cold, next: 0, limit: limit as u32, used: 0 }
+    }
+
+    /// Leaves the last page to be shared, if it has never been used.
+    #[must_use]
+    pub(crate) fn leave_last(&mut self) -> bool {
+        let free = self.next < self.limit;
+        self.limit -= u32::from(free);
+        free
+    }
+
+    /// Takes back so many pages that were shared.
+    pub(crate) fn regain(&mut self, pages: u32) {
+        self.limit += pages;
     }
 
     /// Takes a run that has memory.
@@ -145,11 +191,7 @@ impl Pages {
     /// Gives a run back, which keeps its memory.
     pub(crate) fn give(&mut self, first: u32, pages: u32) {
         self.used -= pages as usize;
-        if self.budget.is_bounded() {
-            self.warm.join(first, pages);
-        } else {
-            self.freeze(first, pages);
-        }
+        self.warm.join(first, pages);
     }
 
     /// Takes the longest free run that has memory, for giving that back to the system. It is to be
@@ -160,7 +202,7 @@ impl Pages {
         Some((first, pages))
     }
 
-    /// Adds a free run that has no memory, or whose memory nobody counts.
+    /// Adds a free run that has no memory.
     pub(crate) fn freeze(&mut self, first: u32, pages: u32) {
         let (first, pages) = self.cold.join(first, pages);
         if first + pages == self.next {
@@ -193,7 +235,7 @@ impl Pages {
         }
         let mut runs = taken;
         for free in [&self.warm, &self.cold] {
-            runs.extend(free.by_place.iter().map(|(&first, &pages)| (first, pages)));
+            runs.extend(free.iter());
         }
         runs.sort_unstable();
         let end = runs.iter().try_fold(0, |end, &(at, n)| (at == end).then_some(at + n));
@@ -209,10 +251,18 @@ impl Pages {
 mod tests {
     use super::*;
 
+    impl Pages {
+        fn freeze_all(&mut self) {
+            while let Some((first, length)) = self.thin() {
+                self.freeze(first, length);
+            }
+        }
+    }
+
     #[test]
     fn holes_that_are_too_short_pay_for_a_run_elsewhere() {
         let budget = Budget::new(Some(8));
-        let mut pages = Pages::new(100, Arc::clone(&budget));
+        let mut pages = Pages::new(100);
         let runs: Vec<u32> = (0..4)
             .map(|_| {
                 assert!(budget.take(2));
@@ -238,17 +288,25 @@ mod tests {
 
     #[test]
     fn runs_join_with_their_neighbours_and_the_end_is_as_new() {
-        let mut pages = Pages::new(10, Budget::new(None));
+        let mut pages = Pages::new(10);
         let runs: Vec<_> = (0..5).map(|_| pages.take_cold(2).unwrap()).collect();
-        assert_eq!(pages.take_cold(1), None);
+        assert!(pages.take_cold(1).is_none() && !pages.leave_last());
         for at in [2, 6, 4] {
             pages.give(runs[at / 2], 2);
         }
-        assert_eq!((pages.take_cold(6), pages.unused()), (Some(2), 0));
+        assert_eq!((pages.take_warm(6), pages.unused()), (Some(2), 0));
         pages.give(2, 6);
         pages.give(8, 2);
-        assert_eq!(pages.unused(), 8);
+        // What has memory stays where it is.
+        assert_eq!((pages.warm(), pages.unused()), (8, 0));
+        let (first, length) = pages.thin().unwrap();
+        pages.freeze(first, length);
+        assert_eq!((first, pages.warm(), pages.unused()), (2, 0, 8));
+        assert!(pages.leave_last());
+        assert_eq!((pages.unused(), pages.take_cold(8)), (7, None));
+        pages.regain(1);
         pages.give(0, 2);
+        pages.freeze_all();
         assert_eq!((pages.unused(), pages.used()), (10, 0));
         pages.check(Vec::new()).unwrap();
     }

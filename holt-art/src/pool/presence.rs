@@ -22,6 +22,7 @@
 //! 2. *Given up → reader of what comes next*: the new life is stored before the pages go to the books.
 //!    Who takes them from there passes a release fence before the first store; the reader who sees
 //!    any of that passes the acquire fence in [`holds`](Presence::holds), and then sees the new life.
+//!    That the blob has no pages any more is stored behind the new life by a release, for the same reader.
 //!
 //! Checked by `tests/loom/blobs.rs`: `a_blob_that_leaves_is_read_whole_or_not_at_all`,
 //! `a_blob_that_comes_back_is_the_same_also_where_another_has_been`.

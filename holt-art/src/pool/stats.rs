@@ -1,6 +1,7 @@
 //! What a pool holds, in numbers.
 
 use super::Pool;
+use super::pages::PAGE_BYTES;
 use crate::sync::lock;
 
 /// What a pool holds at a moment. The numbers are read one after the other, so they fit
@@ -26,7 +27,7 @@ pub struct PoolStats {
     pub pins: u64,
     /// Blobs, of those in use, that are in the source only.
     pub absent_blobs: u64,
-    /// Bytes of pages that blobs take in memory.
+    /// Bytes of pages that blobs take in memory, alone or together.
     pub blob_bytes: u64,
     /// Frames, of those in use, that are in the source only.
     pub absent: u64,
@@ -89,7 +90,7 @@ impl Pool {
             kept_blobs: kept_blobs as u64,
             absent_blobs: absent_blobs as u64,
             pins: pins as u64,
-            blob_bytes: (pages * 4096) as u64,
+            blob_bytes: (pages * PAGE_BYTES) as u64,
             absent,
             changed,
             reads,

@@ -18,11 +18,11 @@
 use std::sync::Arc;
 
 use super::Pool;
-use super::blobs::Blobs;
 use super::books::SLOT_PAGES;
 use super::changed::BESIDE;
 use super::gate::Closed;
 use super::moves::Moving;
+use super::place::{most_pages, pages_for};
 use crate::frame::View;
 use crate::frame::leaf::MAX_INLINE;
 use crate::sync::{Ordering, lock};
@@ -116,7 +116,7 @@ impl Pool {
     /// Whether there is so much room that these mutations cannot run out of it.
     fn is_ample(&self, outlook: Outlook) -> bool {
         let frames = AMPLE_EACH.saturating_mul(outlook.mutations).saturating_add(AMPLE);
-        let blobs = Blobs::most_pages(outlook.mutations, outlook.bytes) as usize / SLOT_PAGES;
+        let blobs = most_pages(outlook.mutations, outlook.bytes) as usize / SLOT_PAGES;
         let books = lock(&self.books);
         // With slots to spare nobody gives a frame up, so what is in memory stays there.
         books.free() >= frames
@@ -194,8 +194,7 @@ impl<'a> Trial<'a> {
     pub fn slots(&self) -> usize {
         let books = lock(&self.pool.books);
         let Some(trial) = &books.trial else { return 0 };
-        let blobs = trial.born.iter().filter_map(|number| self.pool.blobs.length(*number));
-        let pages: usize = blobs.map(|length| Blobs::pages_for(length) as usize).sum();
+        let pages: usize = trial.born.iter().map(|&number| self.pool.blobs.pages_of(number)).sum();
         let images = books.kept.images_at(trial.epoch).count();
         trial.created.len() + 2 * images + pages.div_ceil(SLOT_PAGES)
     }
@@ -218,7 +217,7 @@ impl<'a> Trial<'a> {
     /// ```
     pub fn is_hopeless(&self, longest: usize) -> bool {
         let next = if longest > MAX_INLINE {
-            (Blobs::pages_for(longest) as usize).div_ceil(SLOT_PAGES) + BESIDE
+            pages_for(longest).1.div_ceil(SLOT_PAGES) + BESIDE
         } else {
             0
         };

@@ -11,9 +11,10 @@
 //! [`Cut::still_read`]: crate::Cut::still_read
 
 use super::Pool;
-use super::blobs::{BLOB_OBJECT, Blobs, UNBORN};
+use super::blobs::{BLOB_OBJECT, UNBORN};
 use super::books::SLOT_PAGES;
 use super::kept::Item;
+use super::place::{Place, pages_for};
 use crate::MAX_VALUE;
 use crate::error::Error;
 use crate::sync::lock;
@@ -29,31 +30,38 @@ impl Pool {
     ///
     /// [`Error::TooManyChanged`]; [`Error::PoolFull`].
     pub(crate) fn write_blob(&self, value: &[u8]) -> Result<u32, Error> {
-        let pages = Blobs::pages_for(value.len());
-        self.admit_blob(&lock(&self.books), pages)?;
-        let first = self.take_pages(pages)?;
-        // Once more, as others may have come before; here they are counted one after the other.
+        self.admit_blob(&lock(&self.books), pages_for(value.len()).0)?;
+        let place = self.take_place(value.len())?;
+        // Once more, as others may have come before, and the place may be in one page more; here they are
+        // counted one after the other.
         let books = lock(&self.books);
-        let admitted = self.admit_blob(&books, pages);
-        let number = admitted.and_then(|counted| self.blobs.count_new(pages, counted));
+        let admitted = self.admit_blob(&books, place.touched());
+        let number = admitted.and_then(|counted| self.blobs.count_new(place, counted));
+        let lavish = books.is_lavish();
         match number {
             Ok(number) => {
                 self.tell_pressure(&books);
                 drop(books);
-                self.blobs.write(number, value, first);
+                self.blobs.write(number, value, place);
             }
-            Err(_) => self.blobs.give_pages(first, pages),
+            Err(_) => {
+                drop(books);
+                self.blobs.give(place);
+            }
+        }
+        // When values grow out of frames they use what these have left.
+        if lavish {
+            self.give_slot_back();
         }
         number
     }
 
     /// Restores a blob from its image, the value itself.
     pub(super) fn load_blob(&self, number: u32, image: &[u8]) -> Result<(), Error> {
-        let pages = Blobs::pages_for(image.len());
-        let first = self.take_pages(pages)?;
-        let loaded = self.blobs.claim(number, image.len(), Some((image, first)));
+        let place = self.take_place(image.len())?;
+        let loaded = self.blobs.claim(number, image.len(), Some((image, place)));
         if loaded.is_err() {
-            self.blobs.give_pages(first, pages);
+            self.blobs.give(place);
         }
         lock(&self.books).stored |= loaded.is_ok();
         loaded
@@ -88,39 +96,31 @@ impl Pool {
             // What comes of a blob that is gone counts for nothing.
             return if self.blobs.is_still(number, known) { Err(error) } else { Ok(()) };
         }
-        let pages = Blobs::pages_for(length);
-        let first = self.take_pages(pages)?;
-        self.blobs.fill(first, &image);
-        if !self.blobs.install(number, known, first) {
-            self.blobs.give_pages(first, pages);
+        let place = self.take_place(length)?;
+        self.blobs.fill(place, &image);
+        if !self.blobs.install(number, known, place) {
+            self.blobs.give(place);
         }
         Ok(())
     }
 
-    /// Takes pages, for which others are given up if need be.
-    fn take_pages(&self, pages: u32) -> Result<u32, Error> {
+    /// Takes a place for a value, for which others are given up if need be.
+    fn take_place(&self, length: usize) -> Result<Place, Error> {
         let mut given_up = 0;
-        while given_up < 4 * pages as usize + PATIENCE {
-            if let Some(first) = self.blobs.take_pages(pages) {
-                return Ok(first);
+        while given_up < 4 * pages_for(length).1 + PATIENCE {
+            if let Some(place) = self.blobs.take(length) {
+                return Ok(place);
             }
-            match self.give_slot_back() || self.evict() {
+            match self.budget.is_bounded() && (self.give_slot_back() || self.evict()) {
                 true => given_up += 1,
                 false => break,
             }
         }
-        if self.budget.is_bounded() {
-            self.blobs.force_pages(pages)
-        } else {
-            Err(self.blobs.full())
-        }
+        if self.budget.is_bounded() { self.blobs.force(length) } else { Err(self.blobs.full()) }
     }
 
     /// Gives the memory of a free slot back to the system; false if there is none to spare.
     fn give_slot_back(&self) -> bool {
-        if !self.budget.is_bounded() {
-            return false;
-        }
         let Some(slot) = lock(&self.books).thin_slot() else { return false };
         self.frames.give_back(slot as usize, 1);
         lock(&self.books).freeze_slot(slot);

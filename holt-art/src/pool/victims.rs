@@ -26,9 +26,9 @@ impl Pool {
         if blob {
             hand.turn -= frames + blobs;
         }
-        let given_up = (blob && self.blobs.evict().is_some())
+        let given_up = (blob && self.blobs.evict())
             || self.evict_frame(clock, &mut hand, frames)
-            || self.blobs.evict().is_some();
+            || self.blobs.evict();
         if given_up {
             // Relaxed: a number to look at.
             clock.evictions.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,8 @@ use loom::thread;
 use crate::presence::{ABSENT, Presence, STORED};
 use crate::support::model;
 
-/// A stored blob of two equal words in one of two pages, and which page that is.
+/// A stored blob of two equal words in one of two pages, and one more than which page that is; zero when it
+/// has none.
 struct Stored {
     presence: AtomicU64,
     place: AtomicU64,
@@ -21,7 +22,7 @@ impl Stored {
         let page = |value| [AtomicU64::new(value), AtomicU64::new(value)];
         let stored = Self {
             presence: AtomicU64::new(STORED),
-            place: AtomicU64::new(0),
+            place: AtomicU64::new(1),
             pages: [page(1), page(0)],
             free: Mutex::new(Vec::new()),
         };
@@ -35,8 +36,10 @@ impl Stored {
     /// Gives the page up.
     fn leave(&self) {
         let mut free = self.free.lock().unwrap();
+        let place = self.place.load(Ordering::Relaxed);
         self.presence().begin(STORED | ABSENT);
-        free.push(self.place.load(Ordering::Relaxed) as usize);
+        self.place.store(0, Ordering::Release);
+        free.push(place as usize - 1);
     }
 
     /// Fills a free page, as for any blob.
@@ -50,7 +53,7 @@ impl Stored {
     /// Puts the blob into a page that was filled with it.
     fn install(&self, page: usize) {
         let _free = self.free.lock().unwrap();
-        self.place.store(page as u64, Ordering::Relaxed);
+        self.place.store(page as u64 + 1, Ordering::Relaxed);
         self.presence().begin(STORED);
     }
 
@@ -60,7 +63,12 @@ impl Stored {
         if known.is(ABSENT) {
             return None;
         }
-        let page = &self.pages[self.place.load(Ordering::Relaxed) as usize];
+        let place = self.place.load(Ordering::Relaxed);
+        if place == 0 {
+            assert!(!self.presence().holds(known), "no pages in a life that has some");
+            return None;
+        }
+        let page = &self.pages[place as usize - 1];
         let words = (page[0].load(Ordering::Relaxed), page[1].load(Ordering::Relaxed));
         if !self.presence().holds(known) {
             return None;
