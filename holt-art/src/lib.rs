@@ -79,6 +79,8 @@ mod pool;
 mod sync;
 #[cfg(not(loom))]
 mod tree;
+#[cfg(not(loom))]
+mod versions;
 
 #[cfg(not(loom))]
 pub use error::Error;

@@ -1,9 +1,6 @@
 //! A tree and its pool in one, for use in memory.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use crossbeam_utils::CachePadded;
 
 use crate::error::Error;
 use crate::pool::gate::Closed;
@@ -13,10 +10,14 @@ use crate::tree::entry::Entry;
 use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
 use crate::tree::scan::Scan;
 use crate::tree::{Tree, verify::Fault};
+use crate::versions::Versions;
 
 /// A concurrent ordered map from byte strings to byte strings, in memory.
 ///
-/// All methods take `&self` and may be called from any thread. Versions count mutations.
+/// All methods take `&self` and may be called from any thread. No two mutations have the same version, and
+/// those of a record grow as long as it is there; between records, versions say nothing about the
+/// order of mutations. A map whose versions are to have one order takes them from a counter, by
+/// [`Tree::put`].
 ///
 /// # Examples
 ///
@@ -35,8 +36,7 @@ pub struct Art {
     tree: Tree,
     /// What prefix operations removed, until it is reclaimed; made when it is first needed.
     trash: OnceLock<Tree>,
-    /// Every writer changes it, so it shares its line with nothing that others read.
-    versions: CachePadded<AtomicU64>,
+    versions: Versions,
 }
 
 impl Art {
@@ -57,7 +57,7 @@ impl Art {
     pub fn with_options(options: PoolOptions) -> Result<Self, Error> {
         let pool = Pool::new(options)?;
         let tree = pool.create_tree(&pool.enter())?;
-        Ok(Self { tree, trash: OnceLock::new(), versions: CachePadded::new(AtomicU64::new(0)) })
+        Ok(Self { tree, trash: OnceLock::new(), versions: Versions::new() })
     }
 
     /// The tree, for everything that this type has no shorthand for.
@@ -86,11 +86,15 @@ impl Art {
         &self.tree
     }
 
-    fn next_version(&self) -> Version {
-        // Relaxed: called under the latch of the key's frame, which orders the versions of
-        // one key; the order between keys is any.
-        let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        Version::new(number).expect("2^48 mutations take nine years at a million a second")
+    /// The next version of a record, for the holder of its frame's latch.
+    #[inline]
+    fn next_version(&self, replaced: Option<Version>) -> Version {
+        version(self.versions.next(replaced.map_or(0, Version::get)))
+    }
+
+    /// The version of an operation on a prefix.
+    fn newest_version(&self) -> Version {
+        version(self.versions.newest())
     }
 
     /// The value of `key`.
@@ -141,7 +145,7 @@ impl Art {
     /// As [`Tree::put`].
     pub fn put_if(&self, key: &[u8], value: &[u8], condition: Condition) -> Result<Put, Error> {
         let pass = self.tree.pool().enter();
-        self.tree.put(&pass, key, value, condition, || self.next_version())
+        self.tree.put_sequenced(&pass, key, value, condition, |old| self.next_version(old))
     }
 
     /// Fills the empty map with records that come in the order of their keys, in a part of the
@@ -168,7 +172,7 @@ impl Art {
         &self,
         records: impl IntoIterator<Item = (K, V)>,
     ) -> Result<u64, Error> {
-        self.tree.bulk_load(records, || self.next_version())
+        self.tree.bulk_load(records, || self.next_version(None))
     }
 
     /// Removes a record.
@@ -187,7 +191,7 @@ impl Art {
     /// As [`Tree::remove`].
     pub fn remove_if(&self, key: &[u8], condition: Condition) -> Result<Removed, Error> {
         let pass = self.tree.pool().enter();
-        self.tree.remove(&pass, key, condition, || self.next_version())
+        self.tree.remove_sequenced(&pass, key, condition, |old| self.next_version(old))
     }
 
     /// Gives the record of `from` the key `to`, if the condition holds for what is there. Gets
@@ -217,9 +221,10 @@ impl Art {
         let bytes = value.len() as u64;
         let trial = pool.trial(&closed, Outlook { mutations: 2, bytes, revocable: false });
         let pass = closed.pass();
-        let put = self.tree.put(pass, to, &value, condition, || self.next_version())?;
+        let next = |old| self.next_version(old);
+        let put = self.tree.put_sequenced(pass, to, &value, condition, next)?;
         if from != to && !matches!(put, Put::Refused(_)) {
-            self.tree.remove(pass, from, Condition::Always, || self.next_version())?;
+            self.tree.remove_sequenced(pass, from, Condition::Always, next)?;
         }
         trial.keep();
         Ok(put)
@@ -256,7 +261,7 @@ impl Art {
         let closed = self.tree.pool().close_gate();
         let trash = self.trash(&closed)?;
         let moving = self.tree.pool().start_move(&closed);
-        self.tree.rename_prefix(&moving, from, to, existing, trash, || self.next_version())
+        self.tree.rename_prefix(&moving, from, to, existing, trash, || self.newest_version())
     }
 
     /// Removes every key that begins with `prefix`, and returns whether there was one. Their
@@ -285,7 +290,7 @@ impl Art {
         let closed = self.tree.pool().close_gate();
         let trash = self.trash(&closed)?;
         let moving = self.tree.pool().start_move(&closed);
-        let removed = self.tree.remove_prefix(&moving, prefix, trash, || self.next_version())?;
+        let removed = self.tree.remove_prefix(&moving, prefix, trash, || self.newest_version())?;
         Ok(removed.is_some())
     }
 
@@ -331,4 +336,8 @@ impl Art {
         let roots = [Some(&self.tree), self.trash.get()].into_iter().flatten().map(Tree::root);
         pool.verify(&closed, &roots.collect::<Vec<_>>())
     }
+}
+
+fn version(number: u64) -> Version {
+    Version::new(number).expect("2^48 mutations take nine years at a million a second")
 }

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crossbeam_utils::CachePadded;
 use holt_art::{Art, Condition, Pool, Version};
 
 use crate::shapes::{Random, empty_map, keys};
@@ -132,17 +134,24 @@ fn beside(streams: &[Stream], each: impl Fn(&[u8]) + Sync) -> f64 {
 }
 
 /// Prints the times of gets, and of puts to different directories, by one thread and by two: of
-/// puts that get their versions from one counter, and from one that each thread has for itself.
+/// a map's puts, and puts that get their versions from one counter and from one that each thread has for itself.
 pub(crate) fn threads(shape: &str, count: usize) {
     let (map, mut set, value) = load(shape, count);
     set.sort();
     let halves = set.split_at(set.len() / 2);
     let streams = [Stream::new(halves.0, 43, STEPS), Stream::new(halves.1, 44, STEPS)];
-    let mut times: [Vec<f64>; 6] = [const { Vec::new() }; 6];
+    let mut times: [Vec<f64>; 8] = [const { Vec::new() }; 8];
     let put = |key: &[u8]| {
         black_box(map.put(key, &value).expect("memory"));
     };
-    thread_local!(static VERSIONS: Cell<u64> = const { Cell::new(1 << 40) });
+    let counter = CachePadded::new(AtomicU64::new(1));
+    let put_one = |key: &[u8]| {
+        let next = || Version::new(counter.fetch_add(1, Ordering::Relaxed)).expect("far below");
+        let pass = map.tree().pool().enter();
+        let put = map.tree().put(&pass, key, &value, Condition::Always, next);
+        black_box(put.expect("memory"));
+    };
+    thread_local!(static VERSIONS: Cell<u64> = const { Cell::new(1) });
     let next = || {
         VERSIONS.set(VERSIONS.get() + 1);
         Version::new(VERSIONS.get()).expect("far below the largest")
@@ -154,16 +163,17 @@ pub(crate) fn threads(shape: &str, count: usize) {
     };
     for round in 0..2 * ROUNDS {
         let one = &streams[round % 2..][..1];
-        for (threads, times) in [one, &streams].into_iter().zip(times.chunks_exact_mut(3)) {
+        for (threads, times) in [one, &streams].into_iter().zip(times.chunks_exact_mut(4)) {
             times[0].push(beside(threads, |key| get(&map, key)));
             times[1].push(beside(threads, put));
-            times[2].push(beside(threads, put_own));
+            times[2].push(beside(threads, put_one));
+            times[3].push(beside(threads, put_own));
         }
     }
     let best = times.each_mut().map(|times| best_and_median(times));
-    let (one, two) = best.split_at(3);
+    let (one, two) = best.split_at(4);
     println!("{shape}, {} keys, best and median in ns an operation", set.len());
-    let what = ["gets", "puts, versions of one counter", "puts, versions of each thread"];
+    let what = ["gets", "puts", "puts, versions of one counter", "puts, versions of each thread"];
     for (what, (one, two)) in what.into_iter().zip(one.iter().zip(two)) {
         println!(
             "  {what:<32} one thread {:6.1} {:6.1}, two {:6.1} {:6.1}: {:.2} times as fast",

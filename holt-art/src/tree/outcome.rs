@@ -1,9 +1,11 @@
 //! Conditions of a mutation and what became of it.
 
-/// The place of a mutation in the order of all mutations, as its sequencer gave it.
+/// What tells a mutation from all others, as its sequencer gave it. Later mutations of a record have larger
+/// versions; whether those of different records say which came first is for the sequencer to promise.
 ///
 /// A version is never zero and fits 48 bits. Holt's engine counts log addresses in units
-/// of eight bytes, so 48 bits are two pebibytes of log.
+/// of eight bytes, so 48 bits are two pebibytes of log, and versions are the order of all mutations.
+/// Those of an [`Art`](crate::Art) are not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Version(u64);
 

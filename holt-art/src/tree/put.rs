@@ -59,11 +59,23 @@ impl Tree {
     /// changed.
     pub fn put(
         &self,
-        _pass: &Pass<'_>,
+        pass: &Pass<'_>,
         key: &[u8],
         value: &[u8],
         condition: Condition,
         sequence: impl FnOnce() -> Version,
+    ) -> Result<Put, Error> {
+        self.put_sequenced(pass, key, value, condition, |_| sequence())
+    }
+
+    /// As [`Tree::put`], with a sequence that is told the version that is replaced.
+    pub(crate) fn put_sequenced(
+        &self,
+        _pass: &Pass<'_>,
+        key: &[u8],
+        value: &[u8],
+        condition: Condition,
+        sequence: impl FnOnce(Option<Version>) -> Version,
     ) -> Result<Put, Error> {
         if key.len() > MAX_KEY {
             return Err(Error::KeyTooLong { length: key.len() });
@@ -92,7 +104,7 @@ impl Tree {
         key: Key<'_>,
         value: Value<'_>,
         condition: Condition,
-        sequence: impl FnOnce() -> Version,
+        sequence: impl FnOnce(Option<Version>) -> Version,
     ) -> Result<Put, Error> {
         let mut sequence = Some(sequence);
         let (mut lost, mut rooms) = (0u32, Rooms::default());
@@ -123,7 +135,7 @@ impl Tree {
             let mut version = None;
             let done = put(&mut edit, &step.site, &rest, || {
                 let sequence = sequence.take().expect("the version is asked for once");
-                version.insert(sequence()).get()
+                version.insert(sequence(found)).get()
             });
             let after = edit.counters().live;
             edit.finish();

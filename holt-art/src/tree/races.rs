@@ -101,7 +101,7 @@ fn the_removal_of_every_record_under_latches_leaves_one_frame() {
         assert!(held.is_some(), "nobody else holds a latch");
         drop(held);
         let pass = map.tree().pool().enter();
-        let mut version = Some(|| crate::Version::new(9).unwrap());
+        let mut version = Some(|_| crate::Version::new(9).unwrap());
         let key = key(n);
         let removed = map.tree().remove_under_latches(&pass, &key, &mut version);
         assert!(matches!(removed, Ok(Some(Removed::Removed(_)))), "{n}: {removed:?}");

@@ -31,10 +31,21 @@ impl Tree {
     /// there is no room for a copy. Nothing has changed.
     pub fn remove(
         &self,
-        _pass: &Pass<'_>,
+        pass: &Pass<'_>,
         key: &[u8],
         condition: Condition,
         sequence: impl FnOnce() -> Version,
+    ) -> Result<Removed, Error> {
+        self.remove_sequenced(pass, key, condition, |_| sequence())
+    }
+
+    /// As [`Tree::remove`], with a sequence that is told the version that is removed.
+    pub(crate) fn remove_sequenced(
+        &self,
+        _pass: &Pass<'_>,
+        key: &[u8],
+        condition: Condition,
+        sequence: impl FnOnce(Option<Version>) -> Version,
     ) -> Result<Removed, Error> {
         if key.len() > MAX_KEY {
             return Err(Error::KeyTooLong { length: key.len() });
@@ -74,7 +85,7 @@ impl Tree {
             let blob = leaf.blob.then(|| leaf.blob_number(frame.view()));
             let mut edit = frame.edit(step.entry);
             let before = edit.counters().live;
-            let version = sequence.take().expect("the version is asked for once")();
+            let version = sequence.take().expect("the version is asked for once")(Some(found));
             match &step.site.fork {
                 Some(fork) => remove_branch(&mut edit, fork),
                 None => {
@@ -104,7 +115,7 @@ impl Tree {
         &self,
         key: Key<'_>,
         condition: Condition,
-        sequence: &mut Option<impl FnOnce() -> Version>,
+        sequence: &mut Option<impl FnOnce(Option<Version>) -> Version>,
         latched: bool,
     ) -> Result<Option<Removed>, Error> {
         let held = if latched { self.latch_path(key)? } else { self.observe_and_latch(key)? };
@@ -130,7 +141,7 @@ impl Tree {
         }
         let blob = leaf.blob.then(|| leaf.blob_number(frames[at(&frames, last.frame)].view()));
         let before: Vec<usize> = frames.iter().map(|frame| frame.view().counters().live).collect();
-        let version = sequence.take().expect("the version is asked for once")();
+        let version = sequence.take().expect("the version is asked for once")(Some(found));
         for (index, step) in steps.iter().enumerate() {
             let frame = &frames[at(&frames, step.frame)];
             let mut edit = frame.edit(step.entry);
@@ -191,7 +202,7 @@ impl Tree {
         &self,
         _pass: &Pass<'_>,
         key: &[u8],
-        sequence: &mut Option<impl FnOnce() -> Version>,
+        sequence: &mut Option<impl FnOnce(Option<Version>) -> Version>,
     ) -> Result<Option<Removed>, Error> {
         self.remove_entry(Key::new(key), Condition::Always, sequence, true)
     }

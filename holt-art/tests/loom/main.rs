@@ -14,6 +14,7 @@
 //! | `absences.rs` | `pool/absent.rs` |
 //! | `saving.rs` | `frame/pieces.rs`: an image that is made piece by piece |
 //! | `blobs.rs` | `pool/presence.rs` |
+//! | `versions.rs` | `versions.rs`: numbers that threads have in store |
 #![cfg(loom)]
 
 #[path = "../../src/pool/absent.rs"]
@@ -33,6 +34,8 @@ mod lists;
 #[path = "../../src/pool/moves.rs"]
 #[expect(unreachable_pub, reason = "it is a part of the crate's interface")]
 mod moves;
+#[path = "../../src/versions.rs"]
+mod numbers;
 #[path = "../../src/frame/pieces.rs"]
 mod pieces;
 #[path = "../../src/pool/pins.rs"]
@@ -53,3 +56,4 @@ mod listing;
 mod names;
 mod saving;
 mod support;
+mod versions;
