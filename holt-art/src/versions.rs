@@ -33,7 +33,7 @@ const SHARES: usize = 1;
 
 /// Longest block.
 #[cfg(not(loom))]
-const MOST: u64 = 64;
+const MOST: u64 = 128;
 #[cfg(loom)]
 const MOST: u64 = 2;
 
@@ -143,12 +143,12 @@ mod tests {
     #[test]
     fn a_block_is_let_go_for_a_record_that_has_a_later_number() {
         let versions = Versions::new();
-        // Blocks of 1, 2, 4 and so on, up to one of 64 from 64 on.
-        assert_eq!((0..63).map(|_| versions.next(0)).last(), Some(63));
-        assert_eq!((versions.next(0), versions.newest(), versions.next(128)), (64, 128, 129));
-        // A block of 32, then, and shorter ones as long as others are faster.
-        assert_eq!((versions.next(0), versions.newest()), (130, 161));
-        for length in [16, 8, 4, 2, 1, 2, 1, 2] {
+        // Blocks of 1, 2, 4 and so on, up to one of 128 from 128 on.
+        assert_eq!((0..127).map(|_| versions.next(0)).last(), Some(127));
+        assert_eq!((versions.next(0), versions.newest(), versions.next(256)), (128, 256, 257));
+        // A block of 64, then, and shorter ones as long as others are faster.
+        assert_eq!((versions.next(0), versions.newest()), (258, 321));
+        for length in [32, 16, 8, 4, 2, 1, 2, 1, 2] {
             let newest = versions.newest();
             assert_eq!(versions.next(newest), newest + 1);
             assert_eq!(versions.newest(), newest + length + 1);
