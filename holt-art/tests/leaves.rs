@@ -210,6 +210,15 @@ fn crossings_to_a_few_records_are_listed_as_a_map_lists_them() {
     }
 }
 
+/// Tells the writer to end, also when a list was wrong.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What is in a run is validated frame by frame while writers change, split and merge them.
 #[test]
 fn lists_over_many_crossings_are_right_under_writers() {
@@ -226,12 +235,36 @@ fn lists_over_many_crossings_are_right_under_writers() {
     }
     let mut stable: Vec<Vec<u8>> = keys.iter().filter(|key| stays(key)).cloned().collect();
     stable.sort();
+    // Half of all changes are near each other, where short lists read.
+    let (low, high) = (stable[4_000].clone(), stable[4_060].clone());
+    let near: Vec<&Vec<u8>> = keys.iter().filter(|&key| (&low..=&high).contains(&key)).collect();
     let over = AtomicBool::new(false);
+    let list = |scan: Scan, expected: &[Vec<u8>]| {
+        let mut names = Vec::new();
+        let reverse = scan.is_reverse();
+        let ended = map.scan(scan).visit::<()>(|entry| {
+            let (key, shown) = (entry.name(), entry.value().unwrap_or_default());
+            let whole = shown.len() / key.len();
+            assert!((1..10).contains(&whole) && shown == key.repeat(whole), "{key:?}");
+            if stays(key) {
+                names.push(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(ended.unwrap().is_continue());
+        if reverse {
+            names.reverse();
+        }
+        assert!(names == expected, "{} of {}", names.len(), expected.len());
+    };
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut random = Random::new(seed + 1);
             while !over.load(Ordering::Relaxed) {
-                let key = &keys[random.below(keys.len() as u64) as usize];
+                let key = match random.below(2) {
+                    0 => &keys[random.below(keys.len() as u64) as usize],
+                    _ => near[random.below(near.len() as u64) as usize],
+                };
                 if stays(key) || random.below(2) == 0 {
                     map.put(key, &value(key, random.next())).unwrap();
                 } else {
@@ -239,25 +272,14 @@ fn lists_over_many_crossings_are_right_under_writers() {
                 }
             }
         });
-        for round in 0..60 {
-            let mut names = Vec::new();
-            let scan = Scan::all().reverse(round % 2 == 1);
-            let ended = map.scan(scan).visit::<()>(|entry| {
-                let (key, shown) = (entry.name(), entry.value().unwrap_or_default());
-                let whole = shown.len() / key.len();
-                assert!((1..10).contains(&whole) && shown == key.repeat(whole), "{key:?}");
-                if stays(key) {
-                    names.push(key.to_vec());
-                }
-                ControlFlow::Continue(())
-            });
-            assert!(ended.unwrap().is_continue());
-            if round % 2 == 1 {
-                names.reverse();
+        let _ends = Ends(&over);
+        for round in 0..30 {
+            list(Scan::all().reverse(round % 2 == 1), &stable);
+            for _ in 0..1_000 {
+                let range = Scan::range(low.as_slice()..=high.as_slice());
+                list(range.reverse(round % 2 == 1), &stable[4_000..=4_060]);
             }
-            assert!(names == stable, "{} of {}", names.len(), stable.len());
         }
-        over.store(true, Ordering::Relaxed);
     });
     assert_eq!(map.verify(), []);
 }

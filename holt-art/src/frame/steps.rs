@@ -116,7 +116,7 @@ impl<'a, const BACK: bool> Steps<'a, BACK> {
     /// one, where those before them have been asked for.
     #[inline(always)]
     pub(crate) fn prefetch_four(&self, n: usize) {
-        if self.rank % 4 != 0 {
+        if !self.rank.is_multiple_of(4) {
             return;
         }
         let word = self.rank / 4;

@@ -24,9 +24,9 @@ const SHORT: usize = 512;
 pub(super) const AHEAD: usize = 16;
 /// Bytes that are copied at a time.
 const PIECE: usize = 32;
-/// Most children of a node that is a part of a run; none is longer than its prefix, a piece.
+/// Most children of a small node.
 const MOST: usize = 16;
-/// Most bytes behind the path of a node: two bytes to branch, and a prefix between them.
+/// Most bytes behind the path: a byte to branch, the prefix of a small node and its byte, a leaf.
 const BEHIND: usize = 1 + PIECE + 1 + SHORT + SLACK;
 
 /// What ended a run of leaves.
