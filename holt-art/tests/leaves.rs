@@ -16,7 +16,9 @@ mod model {
     pub(crate) type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
 }
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use holt_art::{Art, Entry, MAX_KEY, Scan};
 use list::{Keys, List};
@@ -129,6 +131,157 @@ fn leaves_between_other_children_are_listed_as_a_map_lists_them() {
             check_all_ways(&map, &model, &Keys::Range(lower, upper), None);
         }
     }
+}
+
+/// Small nodes of leaves are parts of a run if all is ordinary in them: nodes of every size and
+/// with prefixes of all lengths about a piece, with something in some that is not.
+#[test]
+fn small_nodes_between_leaves_are_listed_as_a_map_lists_them() {
+    let seed = 93;
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    for (children, path) in [(2, 0), (4, 31), (9, 1), (16, 64), (60, 33), (256, 3)] {
+        let (map, mut model) = (Art::new().unwrap(), Model::new());
+        for byte in 0..children {
+            let prefix = [0, 0, 0, 1, 7, 31, 32, 33, 40][random.below(9) as usize];
+            let mut node = vec![b'p'; path];
+            node.push((byte * (256 / children)) as u8);
+            node.resize(node.len() + prefix, b"a/"[usize::from(random.below(8) == 0)]);
+            if random.below(8) == 0 {
+                put(&map, &mut model, node.clone(), b"its own".to_vec());
+            }
+            for _ in 0..=random.below(18) {
+                let last = random.next() as u8;
+                let tails = match random.below(40) {
+                    0 => vec![vec![b's'; 300]],
+                    1 => vec![b"/s/".to_vec()],
+                    2 => vec![b"one".to_vec(), b"two".to_vec()],
+                    _ => vec![vec![b's'; random.below(40) as usize]],
+                };
+                for tail in tails {
+                    let value = vec![last; LENGTHS[random.below(20) as usize] % 256];
+                    put(&map, &mut model, [&node[..], &[last], &tail].concat(), value);
+                }
+            }
+        }
+        let whole = Keys::Range(Bound::Unbounded, Bound::Unbounded);
+        check_all_ways(&map, &model, &whole, None);
+        for limit in 1..40 {
+            for reverse in [false, true] {
+                let mut list = list(whole.clone());
+                (list.reverse, list.limit) = (reverse, limit);
+                check(&map, &model, &list);
+            }
+        }
+        let some = model.keys().nth(model.len() / 3).expect("there are some").clone();
+        check_all_ways(&map, &model, &whole, Some(&some));
+        check_all_ways(&map, &model, &Keys::Range(Bound::Unbounded, Bound::Excluded(some)), None);
+    }
+}
+
+/// A random key, of which the first byte is below `first`. A few of many such keys hang at each of very many
+/// crossings.
+fn scattered(random: &mut Random, first: u64) -> Vec<u8> {
+    let mut key = vec![random.below(first) as u8, random.next() as u8];
+    key.extend(random.next().to_le_bytes());
+    key
+}
+
+#[test]
+fn crossings_to_a_few_records_are_listed_as_a_map_lists_them() {
+    let seed = 94;
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    let (map, mut model) = (Art::new().unwrap(), Model::new());
+    for n in 0..30_000u64 {
+        let key = scattered(&mut random, 30);
+        let value = vec![n as u8; if n % 500 == 0 { 700 } else { 70 }];
+        put(&map, &mut model, key, value);
+    }
+    assert!(map.tree().pool().stats().frames > 40);
+    for limit in [5, 100, u64::MAX] {
+        for (reverse, delimiter) in [(false, &b""[..]), (true, b""), (false, b"/"), (true, b"/")] {
+            for first in [0, 7] {
+                let mut list = list(Keys::Range(Bound::Included(vec![first]), Bound::Unbounded));
+                (list.reverse, list.limit, list.delimiter) = (reverse, limit, delimiter.to_vec());
+                check(&map, &model, &list);
+            }
+        }
+    }
+}
+
+/// Tells the writer to end, also when a list was wrong.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is in a run is validated frame by frame while writers change, split and merge them.
+#[test]
+fn lists_over_many_crossings_are_right_under_writers() {
+    let seed = 95;
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    let map = Art::new().unwrap();
+    let value = |key: &[u8], length: u64| key.repeat(1 + length as usize % 9);
+    // Keys of an even last byte stay, and their values change; others come and go.
+    let keys: Vec<Vec<u8>> = (0..20_000).map(|_| scattered(&mut random, 20)).collect();
+    let stays = |key: &[u8]| key.last().is_some_and(|last| last % 2 == 0);
+    for key in &keys {
+        map.put(key, &value(key, random.next())).unwrap();
+    }
+    let mut stable: Vec<Vec<u8>> = keys.iter().filter(|key| stays(key)).cloned().collect();
+    stable.sort();
+    // Half of all changes are near each other, where short lists read.
+    let (low, high) = (stable[4_000].clone(), stable[4_060].clone());
+    let near: Vec<&Vec<u8>> = keys.iter().filter(|&key| (&low..=&high).contains(&key)).collect();
+    let over = AtomicBool::new(false);
+    let list = |scan: Scan, expected: &[Vec<u8>]| {
+        let mut names = Vec::new();
+        let reverse = scan.is_reverse();
+        let ended = map.scan(scan).visit::<()>(|entry| {
+            let (key, shown) = (entry.name(), entry.value().unwrap_or_default());
+            let whole = shown.len() / key.len();
+            assert!((1..10).contains(&whole) && shown == key.repeat(whole), "{key:?}");
+            if stays(key) {
+                names.push(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(ended.unwrap().is_continue());
+        if reverse {
+            names.reverse();
+        }
+        assert!(names == expected, "{} of {}", names.len(), expected.len());
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new(seed + 1);
+            while !over.load(Ordering::Relaxed) {
+                let key = match random.below(2) {
+                    0 => &keys[random.below(keys.len() as u64) as usize],
+                    _ => near[random.below(near.len() as u64) as usize],
+                };
+                if stays(key) || random.below(2) == 0 {
+                    map.put(key, &value(key, random.next())).unwrap();
+                } else {
+                    map.remove(key).unwrap();
+                }
+            }
+        });
+        let _ends = Ends(&over);
+        for round in 0..30 {
+            list(Scan::all().reverse(round % 2 == 1), &stable);
+            for _ in 0..1_000 {
+                let range = Scan::range(low.as_slice()..=high.as_slice());
+                list(range.reverse(round % 2 == 1), &stable[4_000..=4_060]);
+            }
+        }
+    });
+    assert_eq!(map.verify(), []);
 }
 
 /// Frames that are filled to their last word, in both orders and with leaves of all sizes.

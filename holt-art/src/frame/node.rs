@@ -18,7 +18,7 @@
 
 use std::hint::select_unpredictable;
 
-use super::{Kind, Loc, Ref, View, words_for};
+use super::{Kind, Loc, Ref, View, low_bytes, words_for};
 
 /// Longest prefix of an inner node in bytes; longer ones are chains of nodes.
 pub(crate) const MAX_PREFIX: usize = 248;
@@ -197,6 +197,22 @@ impl<'a> Node<'a> {
             (self.head >> (32 + 8 * rank)) as u8
         } else {
             (self.view.word(self.at + 1 + rank / 8) >> (8 * (rank % 8))) as u8
+        }
+    }
+
+    /// Whether the children of an N4 or N16, of which there are some, are leaves of the short kind.
+    #[inline]
+    pub(crate) fn has_only_leaves(&self) -> bool {
+        const ONES: u64 = 0x0001_0001_0001_0001;
+        let leaf = u64::from(Ref::new(Kind::Leaf, 1).0) & 7;
+        let are_leaves = |word: usize, count: usize| {
+            let kinds = (self.view.word(self.children_at() + word) ^ (leaf * ONES)) & (7 * ONES);
+            kinds & low_bytes(2 * count) == 0
+        };
+        let count = self.count();
+        match self.kind {
+            Kind::N4 => count != 0 && are_leaves(0, count),
+            _ => count != 0 && (0..count.div_ceil(4)).all(|n| are_leaves(n, count - 4 * n)),
         }
     }
 

@@ -111,7 +111,7 @@ impl Walker<'_, '_> {
     fn lack(&mut self, leaf: &Leaf) -> Result<(), Stop> {
         let number = leaf.blob_number(self.view);
         self.settle()?;
-        if self.certain == 0 {
+        if self.batch.certain == 0 {
             self.announce_values();
         }
         Err(self.stop(Error::Absent { object: BLOB_OBJECT | u64::from(number) }))

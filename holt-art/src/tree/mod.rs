@@ -10,6 +10,7 @@ mod emit;
 pub(crate) mod entry;
 mod get;
 mod images;
+mod leaves;
 mod load;
 mod longest;
 mod many;

@@ -10,7 +10,8 @@
 
 use std::ops::Bound;
 
-use super::batch::{AHEAD, Batch, Ran, Run};
+use super::batch::Batch;
+use super::leaves::{AHEAD, Over, Ran, Run, begins};
 use super::scan::{Name, Scan};
 use super::spelled::Path;
 use crate::MAX_KEY;
@@ -130,8 +131,6 @@ pub(super) struct Walker<'p, 's> {
     latches: Vec<Latched<'p>>,
     pub(super) limits: Limits,
     pub(super) batch: &'s mut Batch,
-    /// Names of the batch that are certain.
-    pub(super) certain: usize,
     /// The words of the topmost frame.
     pub(super) view: View<'p>,
     frames: &'s mut Vec<Frame>,
@@ -173,7 +172,6 @@ impl<'p, 's> Walker<'p, 's> {
             latches: Vec::new(),
             limits,
             batch,
-            certain: 0,
             // Before the root is entered there is nothing to look at.
             view: View::new(pool.slot_words(NO_SLOT)),
             frames,
@@ -199,7 +197,7 @@ impl<'p, 's> Walker<'p, 's> {
         let end = match stop {
             Stop::Fault => match self.fault.take() {
                 // Names that are certain come first; the frame is fetched when nothing else is left.
-                Some(Error::Absent { .. }) if self.certain > 0 => Walked::More,
+                Some(Error::Absent { .. }) if self.batch.certain > 0 => Walked::More,
                 Some(error) => {
                     if let Error::Absent { object } = error
                         && let Ok(frame) = u32::try_from(object)
@@ -217,17 +215,17 @@ impl<'p, 's> Walker<'p, 's> {
             Stop::Changed => Walked::More,
             // The end of the range is only known if no frame on the way has changed.
             Stop::Bound if self.all_valid() => {
-                self.certain = self.batch.count();
+                self.batch.certain = self.batch.count();
                 Walked::End
             }
             Stop::Full if self.valid() => {
-                self.certain = self.batch.count();
+                self.batch.certain = self.batch.count();
                 Walked::More
             }
             Stop::Bound | Stop::Full => Walked::More,
         };
-        if self.certain < self.batch.count() {
-            self.batch.truncate(self.certain);
+        if self.batch.certain < self.batch.count() {
+            self.batch.truncate(self.batch.certain);
         }
         Ok(end)
     }
@@ -264,7 +262,7 @@ impl<'p, 's> Walker<'p, 's> {
             Way::Optimistic => {}
             Way::Latched => return self.latch(number),
             Way::Past(past) => {
-                self.certain = self.batch.count();
+                self.batch.certain = self.batch.count();
                 return match past.slot(number) {
                     Ok(slot) => Ok((slot, Hold::Pinned)),
                     Err(error) => Err(self.stop(error)),
@@ -348,7 +346,7 @@ impl<'p, 's> Walker<'p, 's> {
         if !self.valid() {
             return Err(Stop::Changed);
         }
-        self.certain = self.batch.count();
+        self.batch.certain = self.batch.count();
         Ok(())
     }
 
@@ -412,10 +410,18 @@ impl<'p, 's> Walker<'p, 's> {
             None => !self.rolls,
             Some(_) => clear <= level.name + 1,
         };
-        if item.kind() != Kind::Leaf || !copies {
+        if !copies || !begins(self.view, item, !self.rolls) {
             // It has to be compared with the far end, or looked at as a whole.
             return Ran::Other(byte, item);
         }
+        let over = match self.frames.last() {
+            // A group is one for all that hangs behind a crossing.
+            _ if self.rolls => None,
+            Some(&Frame { number, hold: Hold::Seen(seen), .. }) => {
+                self.pool.latch(number).map(|latch| Over { pool: self.pool, parent: (latch, seen) })
+            }
+            _ => None,
+        };
         self.path.resize(level.name);
         let run = Run {
             view: self.view,
@@ -424,6 +430,7 @@ impl<'p, 's> Walker<'p, 's> {
             names: self.limits.names,
             bytes: self.limits.bytes,
             delimiter: (self.byte.unwrap_or_default(), clear),
+            over,
         };
         if self.rolls {
             self.batch.leaves::<BACK, true>(&run, steps, (byte, item))
