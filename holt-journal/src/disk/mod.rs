@@ -158,6 +158,20 @@ pub trait Disk: Send + Sync + 'static {
 
     /// 32 bytes that nobody can guess or repeat, for salts and identities.
     fn entropy(&self) -> io::Result<[u8; 32]>;
+
+    /// Bytes of memory that the system may use to cache files, if it has any for that and tells. Where files
+    /// are small beside it, what lies near what is read may be [fetched](DiskFile::will_need), too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holt_journal::disk::{Disk, SimDisk};
+    ///
+    /// assert_eq!(SimDisk::new(1).memory(), None);
+    /// ```
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// One open file.

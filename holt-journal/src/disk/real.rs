@@ -168,6 +168,12 @@ impl Disk for RealDisk {
         io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
         Ok(bytes)
     }
+
+    #[cfg(target_os = "linux")]
+    fn memory(&self) -> Option<u64> {
+        let system = rustix::system::sysinfo();
+        Some(u64::try_from(system.totalram).ok()?.saturating_mul(system.mem_unit.into()))
+    }
 }
 
 /// A lock held on a file of a [`RealDisk`].

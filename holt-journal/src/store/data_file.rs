@@ -14,6 +14,7 @@ use holt_codec::{
     DbId, EXTENT_UNIT, FIRST_EXTENT, IMAGE_HEADER_LEN, ImageHeader, MARK_LEN, Mapping, Mark,
 };
 
+use super::around::Around;
 use super::io;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Damage, Error};
@@ -38,6 +39,7 @@ pub(crate) struct PlacedImage {
 #[derive(Debug)]
 pub(crate) struct DataFile<F> {
     file: F,
+    around: Option<Around>,
 }
 
 impl<F: DiskFile> DataFile<F> {
@@ -45,7 +47,8 @@ impl<F: DiskFile> DataFile<F> {
     pub(crate) fn create<D: Disk<File = F>>(disk: &D, db: DbId) -> Result<DataFile<F>, Error> {
         let file = disk.create(DATA_FILE).map_err(io("creating", DATA_FILE))?;
         file.expect_random();
-        let data = DataFile { file };
+        // What is written is in the system's cache.
+        let data = DataFile { file, around: None };
         let mark = Mark { db, sequence: 0, manifest: 0, record_checksum: 0, generation: 0 };
         data.resize(FIRST_EXTENT)?;
         data.write_mark(0, &mark)?;
@@ -56,9 +59,10 @@ impl<F: DiskFile> DataFile<F> {
 
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, access: Access) -> Result<DataFile<F>, Error> {
         let file = disk.open(DATA_FILE, access).map_err(io("opening", DATA_FILE))?;
-        // Each image is read whole, and who reads many of them says so: see `will_need`.
+        // Each image is read whole, and what else to read is known better here.
         file.expect_random();
-        Ok(DataFile { file })
+        let len = file.len().map_err(io("measuring", DATA_FILE))?;
+        Ok(DataFile { file, around: Around::new(len, disk.memory()) })
     }
 
     /// The file's length in bytes.
@@ -156,6 +160,10 @@ impl<F: DiskFile> DataFile<F> {
             offset: mapping.offset,
             what: Damage::Bytes(error),
         };
+        let around = self.around.as_ref().and_then(|around| around.read(mapping.offset));
+        if let Some((from, bytes)) = around {
+            self.file.will_need(from, bytes);
+        }
         let mut header = [0; IMAGE_HEADER_LEN];
         let parts = &mut [IoSliceMut::new(&mut header), IoSliceMut::new(payload)];
         self.file

@@ -30,6 +30,7 @@
 //!   agree.
 //! - **Opening changes nothing.** What a crash left over goes with the next commit.
 
+mod around;
 mod checkpoint;
 mod compact;
 mod data_file;
