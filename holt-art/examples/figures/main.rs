@@ -3,10 +3,10 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these alone, each the best of
+//! `fill` (after a load), `churn` (under lasting change) or `shrink` (while keys go, at random and in order); `puts`, `loads` and `lists` time these alone, each the best of
 //! many rounds; `many` compares many gets at once with gets one by one; `points` times single gets and puts, `threads`
-//! those of two threads beside those of one; `resident` tells what a map takes from the system. A shape is `objstore`, `fs`, `kv` or a file with
-//! a path a line.
+//! those of two threads beside those of one; `resident` tells what a map takes from the system. A shape is `objstore`, `fs`, `kv`,
+//! `url`, `deep` or a file with a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
@@ -16,6 +16,7 @@ mod lists;
 mod points;
 mod resident;
 mod shapes;
+mod shrink;
 mod times;
 
 fn main() {
@@ -23,6 +24,7 @@ fn main() {
     let run = match arguments.first().map(String::as_str) {
         Some("fill") => times::fill,
         Some("churn") => churn::run,
+        Some("shrink") => shrink::run,
         Some("puts") => times::puts,
         Some("many") => times::many,
         Some("loads") => times::loads,
@@ -33,9 +35,9 @@ fn main() {
         Some("threads") => points::threads,
         _ => times::run,
     };
-    const WHAT: [&str; 11] = [
-        "times", "fill", "churn", "puts", "loads", "lists", "many", "frames", "resident", "points",
-        "threads",
+    const WHAT: [&str; 12] = [
+        "times", "fill", "churn", "shrink", "puts", "loads", "lists", "many", "frames", "resident",
+        "points", "threads",
     ];
     if arguments.first().is_some_and(|first| WHAT.contains(&first.as_str())) {
         arguments.remove(0);
