@@ -3,11 +3,11 @@
 //! `cargo run --release -p holt-art --example figures -- [what] [keys] [shape …]`
 //!
 //! *what* is `times` (as without it), or, for figures that are the same in every run,
-//! `fill` (after a load) or `churn` (under lasting change); `puts`, `loads` and `lists` time these alone, each the best of
+//! `fill` (after a load), `churn` (under lasting change) or `shrink` (while keys go, at random and in order); `puts`, `loads` and `lists` time these alone, each the best of
 //! many rounds; `many` compares many gets at once with gets one by one; `points` times single gets and puts, `threads`
 //! those of two threads beside those of one; `resident` tells what a map takes from the system. `values` tells what large
-//! values take: its number is one of MiB, and its shapes are lengths, `5000` or `1024-65536`. Else a shape is `objstore`, `fs`, `kv` or a file with
-//! a path a line.
+//! values take: its number is one of MiB, and its shapes are lengths, `5000` or `1024-65536`. Else a shape is `objstore`, `fs`, `kv`,
+//! `url`, `deep` or a file with a path a line.
 //!
 //! Absolute times drift from run to run on shared machines: compare lines of one run.
 
@@ -17,6 +17,7 @@ mod lists;
 mod points;
 mod resident;
 mod shapes;
+mod shrink;
 mod times;
 mod values;
 
@@ -25,6 +26,7 @@ fn main() {
     let run = match arguments.first().map(String::as_str) {
         Some("fill") => times::fill,
         Some("churn") => churn::run,
+        Some("shrink") => shrink::run,
         Some("puts") => times::puts,
         Some("many") => times::many,
         Some("loads") => times::loads,
@@ -36,9 +38,9 @@ fn main() {
         Some("values") => values::run,
         _ => times::run,
     };
-    const WHAT: [&str; 12] = [
-        "times", "fill", "churn", "puts", "loads", "lists", "many", "frames", "resident", "points",
-        "threads", "values",
+    const WHAT: [&str; 13] = [
+        "times", "fill", "churn", "shrink", "puts", "loads", "lists", "many", "frames", "resident",
+        "points", "threads", "values",
     ];
     let values = arguments.first().is_some_and(|first| first == "values");
     let (usual, all) = match values {

@@ -45,6 +45,28 @@ pub(crate) fn keys(shape: &str, count: usize) -> (Vec<Vec<u8>>, usize) {
             let key = |_| (0..4).flat_map(|_| random.next().to_le_bytes()).collect();
             ((0..count).map(key).collect(), 64)
         }
+        "url" => {
+            // Most of them under few domains.
+            let key = |n: usize| {
+                let domain = random.below(60).min(random.below(60)).min(random.below(60));
+                let page = random.below(400);
+                format!("org.site-{domain:02}.www/docs/{page:03}/item-{n:07}.html").into_bytes()
+            };
+            ((0..count).map(key).collect(), 80)
+        }
+        "deep" => {
+            // 8 to 12 levels, whose fan-out differs.
+            let key = |n: usize| {
+                let fan_outs = [2, 5, 1, 7, 3, 1, 4, 9, 2, 6, 3];
+                let mut key = Vec::new();
+                for (level, &fan_out) in fan_outs[..7 + n % 5].iter().enumerate() {
+                    key.extend(format!("level{level}-{}/", random.below(fan_out)).into_bytes());
+                }
+                key.extend(format!("{n:06}").into_bytes());
+                key
+            };
+            ((0..count).map(key).collect(), 48)
+        }
         path => {
             let text = std::fs::read(path).expect("a shape, or a file with one path a line");
             let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());

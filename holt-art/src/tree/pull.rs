@@ -38,7 +38,8 @@ pub(super) fn is_heavy(view: View<'_>, part: &Part) -> bool {
         || (arriving && is_coarse(view, part.root, part.words))
 }
 
-fn forks(view: View<'_>, part: &Part) -> bool {
+/// Whether a part has a root node with more than one thing below.
+pub(super) fn forks(view: View<'_>, part: &Part) -> bool {
     if !part.root.is_inner() {
         return false;
     }
@@ -55,9 +56,33 @@ pub(super) fn pull_up(
     kept: usize,
     key: Key<'_>,
 ) -> Pulled {
+    pull_where(view, parent, parts, kept, key, |part| is_heavy(view, part))
+}
+
+/// Moves the root nodes of parts that are heavier than this into the parent, until none is or the
+/// parent is full.
+pub(super) fn take_apart(
+    view: View<'_>,
+    parent: &Latched<'_>,
+    parts: &mut Vec<Part>,
+    kept: usize,
+    above: usize,
+) -> Pulled {
+    let heavy = |part: &Part| part.words > above && forks(view, part);
+    pull_where(view, parent, parts, kept, Key::new(&[]), heavy)
+}
+
+fn pull_where(
+    view: View<'_>,
+    parent: &Latched<'_>,
+    parts: &mut Vec<Part>,
+    kept: usize,
+    key: Key<'_>,
+    is_heavy: impl Fn(&Part) -> bool,
+) -> Pulled {
     let mut pulled = Pulled::Nothing;
     loop {
-        let heavy = parts.iter().enumerate().filter(|(_, part)| is_heavy(view, part));
+        let heavy = parts.iter().enumerate().filter(|(_, part)| is_heavy(part));
         let heaviest = heavy.max_by_key(|(_, part)| part.words);
         let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
             return pulled;

@@ -1,7 +1,8 @@
 //! What a parent frame owns in one of its children: the entries that a split or a merge may
 //! move.
 
-use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use super::path::Step;
 use crate::frame::copy::{Placed, entries};
@@ -87,7 +88,7 @@ impl Run {
             let known = asked.filter(|&(frame, _)| frame == number).map(|(_, answer)| answer);
             let answer = known.unwrap_or_else(|| {
                 let seen = pool.neighbour(number);
-                seen.is_some_and(|seen| suits(pool.view(seen), level))
+                seen.is_some_and(|seen| suits(pool.view(seen), &(level..=level)))
             });
             asked = Some((number, answer));
             answer.then_some(number)
@@ -105,7 +106,12 @@ impl Run {
     /// The frames whose crossings stand nearest to the run, nearest first, at most `reach`
     /// on either side and each once, with whether it stands before the run. Levels are read
     /// without a latch, so they are a guess.
-    pub(super) fn neighbours(&self, pool: &Pool, level: u16, reach: usize) -> Vec<(bool, u32)> {
+    pub(super) fn neighbours(
+        &self,
+        pool: &Pool,
+        levels: &RangeInclusive<u16>,
+        reach: usize,
+    ) -> Vec<(bool, u32)> {
         let mut asked = self.numbers.to_vec();
         let mut side = |frames: &mut dyn Iterator<Item = &u32>| {
             let mut found = Vec::with_capacity(reach);
@@ -118,7 +124,7 @@ impl Run {
                 }
                 asked.push(number);
                 let seen = pool.neighbour(number);
-                if seen.is_some_and(|seen| suits(pool.view(seen), level)) {
+                if seen.is_some_and(|seen| suits(pool.view(seen), levels)) {
                     found.push(number);
                 }
             }
@@ -135,17 +141,11 @@ impl Run {
         found
     }
 
-    pub(super) fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
-    pub(super) fn kept(&self) -> &[Placed] {
-        &self.kept
-    }
-
-    /// Whether the parent has no other frame below it.
-    pub(super) fn is_alone(&self) -> bool {
-        self.parts.len() == self.frames.len()
+    /// How many frames the parent has below it, with this one; `None` when more than `most`.
+    pub(super) fn frames_below(&self, most: usize) -> Option<usize> {
+        let mut found = Vec::with_capacity(most);
+        let walk = self.frames.iter().try_for_each(|&number| note(&mut found, number, most));
+        walk.is_continue().then_some(found.len())
     }
 
     /// Words that the parts take in another frame, their entries included.
@@ -154,11 +154,11 @@ impl Run {
     }
 }
 
-/// Whether entries of frames of the level may go to this frame. A tree's root frame has some only
+/// Whether entries of frames of the levels may go to this frame. A tree's root frame has some only
 /// where they have become that.
-fn suits(view: View<'_>, level: u16) -> bool {
+fn suits(view: View<'_>, levels: &RangeInclusive<u16>) -> bool {
     let nature = view.nature();
-    nature.level == level && nature.longest == 0
+    levels.contains(&nature.level) && nature.longest == 0
 }
 
 /// A crossing of a frame.
@@ -175,17 +175,30 @@ struct Cell {
 
 /// Appends all crossings below entry `owner`, in key order.
 fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
+    let ControlFlow::Continue(()) = each_crossing(view, owner, |cell| {
+        cells.push(cell);
+        ControlFlow::<Infallible>::Continue(())
+    });
+}
+
+/// Shows all crossings below entry `owner`, in key order, until there is an answer.
+fn each_crossing<B>(
+    view: View<'_>,
+    owner: usize,
+    mut show: impl FnMut(Cell) -> ControlFlow<B>,
+) -> ControlFlow<B> {
     let mut pending = vec![Loc::entry(owner)];
     while let Some(loc) = pending.pop() {
         let item = view.reference(loc);
         if item.kind() == Kind::Crossing {
-            cells.push(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) });
+            show(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) })?;
         } else if item.is_inner() {
             let start = pending.len();
             pending.extend(Node::read(view, item).places());
             pending[start..].reverse();
         }
     }
+    ControlFlow::Continue(())
 }
 
 /// Whether a crossing is below `root`.
@@ -202,13 +215,44 @@ pub(super) fn leads_on(view: View<'_>, root: Ref) -> bool {
     false
 }
 
-/// The frames that a latched frame's crossings lead to, each once.
-pub(super) fn frames_below(view: View<'_>) -> BTreeSet<u32> {
+/// The frames that a latched frame's crossings lead to, those first whose crossings stand nearest to
+/// one to `here`.
+pub(super) fn nearest_below(view: View<'_>, here: u32) -> Vec<u32> {
+    let mut frames: Vec<u32> = cells(view).map(|cell| cell.target.frame).collect();
+    frames.dedup();
+    let at = frames.iter().position(|&frame| frame == here).unwrap_or(0);
+    let (before, behind) = frames.split_at(at);
+    let mut before = before.iter().rev();
+    behind.iter().flat_map(|&frame| [Some(frame), before.next().copied()]).flatten().collect()
+}
+
+/// The frames that a latched frame's crossings lead to, each once; `None` when more than `most`.
+/// The walk ends with the first one too many.
+pub(super) fn few_below(view: View<'_>, most: usize) -> Option<Vec<u32>> {
+    let mut found = Vec::with_capacity(most);
+    let walk = entries(view).try_for_each(|(owner, _)| {
+        each_crossing(view, owner, |cell| note(&mut found, cell.target.frame, most))
+    });
+    walk.is_continue().then_some(found)
+}
+
+fn cells(view: View<'_>) -> impl Iterator<Item = Cell> {
     let mut cells = Vec::new();
     for (owner, _) in entries(view) {
         crossings(view, owner, &mut cells);
     }
-    cells.into_iter().map(|cell| cell.target.frame).collect()
+    cells.into_iter()
+}
+
+/// Adds a number that is not there yet, or says that this would be more than `most`.
+fn note(found: &mut Vec<u32>, number: u32, most: usize) -> ControlFlow<()> {
+    if !found.contains(&number) {
+        if found.len() == most {
+            return ControlFlow::Break(());
+        }
+        found.push(number);
+    }
+    ControlFlow::Continue(())
 }
 
 /// Where the crossings below entry `owner` lead to, in key order.

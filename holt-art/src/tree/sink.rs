@@ -46,8 +46,11 @@ impl Tree {
     /// [`Error::PoolFull`] when nothing could be moved for want of slots.
     pub(super) fn sink(&self, frame: &mut Latched<'_>) -> Result<usize, Error> {
         let mut groups: BTreeMap<u32, Vec<Inline>> = BTreeMap::new();
+        // One memory for all entries, of which there may be hundreds: what is read of it has been
+        // written for the same entry.
+        let mut weights = vec![Weight::Inline(0); FRAME_WORDS];
         for (index, _) in entries(frame.view()) {
-            assign(frame.view(), index, &mut groups);
+            assign(frame.view(), index, &mut weights, &mut groups);
         }
         groups.remove(&frame.number());
         let slot = self.pool.take_slot()?;
@@ -202,8 +205,13 @@ fn fitting(parts: &[Inline], live: usize, limit: usize) -> usize {
 /// Collects the subtrees without crossings below `entry`, by the frame that stands beside
 /// them in key order. An entry without any crossing is left alone. Where insertions have come
 /// in ascending order, heavy subtrees are collected in pieces.
-fn assign(view: View<'_>, entry: usize, groups: &mut BTreeMap<u32, Vec<Inline>>) {
-    let weights = weigh(view, view.reference(Loc::entry(entry)));
+fn assign(
+    view: View<'_>,
+    entry: usize,
+    weights: &mut [Weight],
+    groups: &mut BTreeMap<u32, Vec<Inline>>,
+) {
+    weigh(view, view.reference(Loc::entry(entry)), weights);
     let ascending = view.counters().ascending >= ASCENDING;
     let mut ahead: Vec<Inline> = Vec::new();
     let mut last = None;
@@ -252,8 +260,7 @@ enum Weight {
 }
 
 /// Weighs every node and leaf below `root`, by offset.
-fn weigh(view: View<'_>, root: Ref) -> Vec<Weight> {
-    let mut weights = vec![Weight::Inline(0); FRAME_WORDS];
+fn weigh(view: View<'_>, root: Ref, weights: &mut [Weight]) {
     let mut pending = vec![(root, false)];
     while let Some((item, done)) = pending.pop() {
         if item.kind() == Kind::Crossing {
@@ -279,5 +286,4 @@ fn weigh(view: View<'_>, root: Ref) -> Vec<Weight> {
         }
         weights[item.at()] = weight;
     }
-    weights
 }

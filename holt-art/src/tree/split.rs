@@ -266,7 +266,8 @@ impl Tree {
         self.most_even(run, nature, nearest).or_else(|| {
             let ascending = nature.ascending >= ASCENDING;
             let reach = if ascending { 0 } else { REACH };
-            let near = run.neighbours(&self.pool, nature.level, reach).into_iter();
+            let near =
+                run.neighbours(&self.pool, &(nature.level..=nature.level), reach).into_iter();
             let side = |before| if before { Side::Before } else { Side::Behind };
             self.most_even(run, nature, near.map(|(before, number)| (side(before), number)))
         })
