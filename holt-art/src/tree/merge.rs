@@ -57,7 +57,7 @@ const REACH: usize = 5;
 /// if it is sparse, or as one of few that are.
 #[inline]
 pub(super) fn calls_for_merge(before: usize, after: usize) -> bool {
-    after <= TOGETHER && step(before) > step(after)
+    after < before && after <= TOGETHER && step(before) > step(after)
 }
 
 /// A sparse frame tries each time it comes to a lower step. The steps are closer the less is
