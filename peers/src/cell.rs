@@ -59,7 +59,7 @@ impl Order {
 
     /// How the engine is opened in `mode`.
     pub(crate) fn setup(&self, mode: Mode) -> Setup {
-        Setup { dir: self.dir.clone(), mode, cache: self.cache << 20, beyond_memory: false }
+        Setup { dir: self.dir.clone(), mode, cache: self.cache << 20 }
     }
 
     /// The keys of the cell: those that are loaded and some more.

@@ -63,8 +63,6 @@ pub(crate) struct Setup {
     pub(crate) mode: Mode,
     /// Memory for caching data, in bytes.
     pub(crate) cache: u64,
-    /// Whether reads must not be served ahead of need: the data are larger than the memory.
-    pub(crate) beyond_memory: bool,
 }
 
 /// An operation that not every engine has.

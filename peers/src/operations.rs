@@ -390,7 +390,6 @@ mod tests {
             dir: std::env::temp_dir(),
             mode: Mode::Memory,
             cache: 1 << 20,
-            beyond_memory: false,
         })
         .expect("a map opens");
         let mut session = engine.session().expect("a handle");

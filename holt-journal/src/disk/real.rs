@@ -172,7 +172,7 @@ impl Disk for RealDisk {
     #[cfg(target_os = "linux")]
     fn memory(&self) -> Option<u64> {
         let system = rustix::system::sysinfo();
-        Some(u64::try_from(system.totalram).ok()?.saturating_mul(system.mem_unit.into()))
+        Some(system.totalram.saturating_mul(system.mem_unit.into()))
     }
 }
 

@@ -20,8 +20,8 @@ pub(crate) const KIND: Kind = Kind {
                *buffered* and *os*: `NO_SYNC`, which hands each commit to the kernel: it has no \
                weaker log, so in *buffered* it promises more than was asked. *sync*: its default. \
                Every operation is a transaction of its own, a read too, as in a server that must \
-               see the newest state. Values are seen in place in the map. `NO_READ_AHEAD` when \
-               the data are larger than memory.",
+               see the newest state. Values are seen in place in the map. Reads ahead, its \
+               default: without, cold gets take 9 to 13 µs here in place of 10.",
     lacks: |feature| match feature {
         Feature::Threads
         | Feature::Rename
@@ -40,13 +40,10 @@ fn open(setup: &Setup) -> Result<Box<dyn Engine>, Failure> {
         Mode::Buffered | Mode::Os => flags |= EnvFlags::NO_SYNC,
         Mode::Sync => {}
     }
-    if setup.beyond_memory {
-        flags |= EnvFlags::NO_READ_AHEAD;
-    }
     let mut options = EnvOpenOptions::new();
     options.map_size(16 << 30).max_readers(256);
     // SAFETY: NO_SYNC gives up durability over a power cut, WRITE_MAP the protection against stray
-    // writes of this process, NO_READ_AHEAD nothing; the locks of LMDB stay on.
+    // writes of this process; the locks of LMDB stay on.
     unsafe { options.flags(flags) };
     // SAFETY: the directory belongs to this process alone and nobody else changes its files.
     let env = unsafe { options.open(&setup.dir)? };
