@@ -125,23 +125,32 @@ fn whole_prefixes_move_and_go_without_being_read() {
     let mut large = Large::new(seed(4));
     let tree = large.tree();
     let frames = large.db().stats().unwrap().frames;
+    let own = |large: &Large, prefix: &[u8]| {
+        let part = large.model.keys().filter(|key| key.starts_with(prefix)).count() as u64;
+        frames * part / u64::from(KEYS)
+    };
     let reads = large.reads(|| {
         assert!(matches!(tree.rename_prefix(b"d03/", b"other/"), Ok(Moved::Done(_))));
+        assert!(tree.contains(b"other/s000/f012000").unwrap());
+    });
+    assert!(reads < 20, "{reads} of {frames} frames were read");
+    // What is replaced has to be read to be freed, in the background; what moves has not.
+    let replaced = own(&large, b"d05/");
+    let reads = large.reads(|| {
         assert!(matches!(tree.rename_prefix_replacing(b"d04/", b"d05/"), Ok(Moved::Done(_))));
         assert!(tree.contains(b"d05/s000/f016000").unwrap());
+        large.reclaimed();
     });
-    assert!(reads < 40, "{reads} of {frames} frames were read");
+    assert!(reads < 40 + replaced, "{reads} of {frames} were read, {replaced} are replaced");
     large.move_model(b"d03/", b"other/");
     large.take_model(b"d05/");
     large.move_model(b"d04/", b"d05/");
-    // What is removed has to be read to be freed, in the background, and that is all.
-    let part = large.model.keys().filter(|key| key.starts_with(b"d06/")).count() as u64;
-    large.reclaimed();
+    // What is removed has to be read as well, and that is all.
+    let share = own(&large, b"d06/");
     let reads = large.reads(|| {
         assert!(tree.delete_prefix(b"d06/").unwrap());
         large.reclaimed();
     });
-    let share = frames * part / u64::from(KEYS);
     assert!(reads < 40 + 2 * share, "{reads} of {frames} frames were read, {share} are its own");
     large.take_model(b"d06/");
     large.check();
