@@ -53,6 +53,9 @@ impl Around {
     /// The bytes to be asked for when an image at `offset` is read, from where on and how many; none if they
     /// were, or if the image is all that is wanted.
     pub(crate) fn read(&self, offset: u64) -> Option<(u64, u64)> {
+        if offset >= self.len {
+            return None;
+        }
         let unit = offset / UNIT;
         let word = self.asked.get((unit / 64) as usize)?;
         // Relaxed, here and below: hints, of which one too many or too few does no harm.
@@ -119,7 +122,10 @@ mod tests {
     fn a_file_that_is_large_for_the_machine_is_not_read_around() {
         assert!(Around::new(LEN, None).is_none());
         assert!(Around::new(LEN, Some(LEN * SHARE - 1)).is_none());
-        let around = Around::new(0, Some(1 << 30)).unwrap();
-        assert!((0..1_000).all(|n| around.read(n * UNIT).is_none()), "it was written since");
+        for len in [0, UNIT - 1] {
+            let around = Around::new(len, Some(1 << 30)).unwrap();
+            let written_since = (0..1_000).map(|n| around.read(len + n * UNIT));
+            assert!(written_since.into_iter().all(|asked| asked.is_none()));
+        }
     }
 }
