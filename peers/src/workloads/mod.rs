@@ -104,7 +104,9 @@ impl Workload {
             Self::Cold => {
                 "Cache limited to a tenth of the data, the kernel's pages of all files dropped, \
                  then random gets: time and bytes read from the device for each. LMDB has no cache \
-                 of its own to limit; it starts as cold as the others."
+                 of its own to limit; it starts as cold as the others. Nothing limits the kernel's \
+                 cache afterwards, so reading around and reading the same page again gain by memory \
+                 that a larger set of data would not find."
             }
             Self::Footprint => {
                 "Resident memory and bytes on disk for each key, after loading in random order \
