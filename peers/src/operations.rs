@@ -217,7 +217,19 @@ impl Operation {
 
     /// The stream of this operation: `count` steps over the loaded keys of `space`.
     pub(crate) fn stream(self, space: &KeySpace, count: usize, seed: u64) -> Stream {
+        self.stream_of(space, count, seed, Owner::of_all())
+    }
+
+    /// As [`Operation::stream`], with gets and overwrites of what `owner` has and nothing else.
+    pub(crate) fn stream_of(
+        self,
+        space: &KeySpace,
+        count: usize,
+        seed: u64,
+        owner: Owner,
+    ) -> Stream {
         let mut maker = Maker {
+            owner,
             stream: Stream::new(space.shape().delimiter()),
             space,
             rng: Rng::new(seed ^ mix(self as u64 + 1)),
@@ -240,8 +252,32 @@ impl Operation {
     }
 }
 
+/// One of several who share the directories out among themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    number: u64,
+    of: u64,
+}
+
+impl Owner {
+    /// Number `number` of `of`, counted from zero.
+    pub(crate) fn new(number: usize, of: usize) -> Self {
+        Self { number: number as u64, of: of as u64 }
+    }
+
+    /// The only one.
+    pub(crate) fn of_all() -> Self {
+        Self::new(0, 1)
+    }
+
+    fn has(self, space: &KeySpace, index: usize) -> bool {
+        self.of == 1 || space.directory(index) % self.of == self.number
+    }
+}
+
 /// A stream while it is being made.
 struct Maker<'a> {
+    owner: Owner,
     stream: Stream,
     space: &'a KeySpace,
     rng: Rng,
@@ -298,8 +334,16 @@ impl Maker<'_> {
         }
     }
 
+    /// A key at random, of those that the owner has.
+    fn own(&mut self) -> usize {
+        // Where all keys are in one directory, somebody has none, and gets any.
+        let mut tries = (0..1_000).map(|_| self.rng.below(self.space.loaded()));
+        let found = tries.by_ref().find(|&index| self.owner.has(self.space, index));
+        found.unwrap_or_else(|| self.rng.below(self.space.loaded()))
+    }
+
     fn get(&mut self) {
-        let index = self.rng.below(self.space.loaded());
+        let index = self.own();
         self.stream.push(Action::Get, self.space.key(index), None);
     }
 
@@ -310,7 +354,7 @@ impl Maker<'_> {
     }
 
     fn put(&mut self) {
-        let index = self.rng.below(self.space.loaded());
+        let index = self.own();
         self.write(Action::Put, index);
     }
 
@@ -381,17 +425,21 @@ mod tests {
     use super::*;
     use crate::engine::{Engine, Mode, Query, Setup, Want};
     use crate::engines;
-    use crate::stream::{GROUPS, LIST};
+    use crate::stream::{GROUPS, LIST, Sink};
 
-    fn loaded() -> (KeySpace, Box<dyn Engine>) {
-        let space = KeySpace::new(Shape::Objstore, 4_096, 128, 5, None).expect("generated");
+    fn empty() -> Box<dyn Engine> {
         let kind = engines::all().into_iter().find(|kind| kind.name == "btreemap");
-        let engine = (kind.expect("the standard library is always there").open)(&Setup {
+        (kind.expect("the standard library is always there").open)(&Setup {
             dir: std::env::temp_dir(),
             mode: Mode::Memory,
             cache: 1 << 20,
         })
-        .expect("a map opens");
+        .expect("a map opens")
+    }
+
+    fn loaded() -> (KeySpace, Box<dyn Engine>) {
+        let space = KeySpace::new(Shape::Objstore, 4_096, 128, 5, None).expect("generated");
+        let engine = empty();
         let mut session = engine.session().expect("a handle");
         for index in 0..space.loaded() {
             let mut value = Vec::new();
@@ -412,6 +460,25 @@ mod tests {
                 let found = session.get(space.key(index), &mut |_| {}).expect("an answer");
                 assert!(found, "{} lost key {index}", operation.name());
             }
+        }
+    }
+
+    #[test]
+    fn owners_share_the_directories_out() {
+        for shape in [Shape::Objstore, Shape::Fs, Shape::Kv, Shape::Url, Shape::Deep] {
+            let space = KeySpace::new(shape, 4_096, 128, 5, None).expect("generated");
+            let owners = [Owner::new(0, 2), Owner::new(1, 2)];
+            let counts = owners.map(|owner| (0..4_096).filter(|&n| owner.has(&space, n)).count());
+            assert_eq!(counts[0] + counts[1], 4_096, "{shape:?}: {counts:?}");
+            assert!(counts.iter().all(|&count| count > 1_000), "{shape:?}: {counts:?}");
+            let engine = empty();
+            let mut session = engine.session().expect("a handle");
+            let stream = Operation::Put.stream_of(&space, 999, 7, owners[1]);
+            stream.run(0, 999, session.as_mut(), &mut Sink::touching()).expect("it takes all");
+            let mut put = (0..4_096)
+                .filter(|&n| session.get(space.key(n), &mut |_| {}).expect("an answer"))
+                .peekable();
+            assert!(put.peek().is_some() && put.all(|n| owners[1].has(&space, n)), "{shape:?}");
         }
     }
 

@@ -178,6 +178,17 @@ impl KeySpace {
         &self.bytes[start..self.ends[index]]
     }
 
+    /// A number of the directory that key `index` is in: the same for all keys of a directory and rarely that of another
+    /// one. Keys of random bytes are in 256 directories, by their first byte.
+    pub(crate) fn directory(&self, index: usize) -> u64 {
+        let key = self.key(index);
+        let directory = match self.shape {
+            Shape::Kv => &key[..1],
+            _ => parent(key),
+        };
+        directory.iter().fold(0, |hash, &byte| mix(hash ^ u64::from(byte)))
+    }
+
     /// Mean length of a loaded key and its first value, in bytes.
     pub(crate) fn payload(&self) -> f64 {
         let mut value = Vec::new();

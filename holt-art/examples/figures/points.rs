@@ -114,41 +114,96 @@ pub(crate) fn run(shape: &str, count: usize) {
     );
 }
 
-/// The time of `STEPS` operations by each of the threads, from the first one's start to the last
-/// one's end, in nanoseconds an operation of any of them.
-fn beside(streams: &[Stream], each: impl Fn(&[u8]) + Sync) -> f64 {
-    let barrier = Barrier::new(streams.len());
-    let run = |stream: &Stream| {
-        barrier.wait();
-        let start = Instant::now();
-        stream.each(&each);
-        (start, Instant::now())
-    };
-    let spans: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = streams.iter().map(|stream| scope.spawn(|| run(stream))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no operation fails")).collect()
-    });
-    let start = spans.iter().map(|span| span.0).min().expect("a thread");
-    let end = spans.iter().map(|span| span.1).max().expect("a thread");
-    (end - start).as_nanos() as f64 / (streams.len() * STEPS) as f64
+/// What a key's directory is called; keys without one are taken apart by their first byte.
+fn directory(key: &[u8]) -> &[u8] {
+    let end = key.iter().rposition(|&byte| byte == b'/').unwrap_or(1);
+    &key[..end.min(key.len())]
 }
 
-/// Prints the times of gets, and of puts to different directories, by one thread and by two: of
-/// a map's puts, and puts that get their versions from one counter and from one that each thread has for itself.
+/// The keys of every other of `count` pieces of the set in order, and those of the ones in between. No piece ends
+/// within a directory.
+fn apart(set: &[Vec<u8>], pieces: usize) -> [Vec<Vec<u8>>; 2] {
+    let directories: Vec<&[Vec<u8>]> =
+        set.chunk_by(|one, other| directory(one) == directory(other)).collect();
+    let mut keys = [Vec::new(), Vec::new()];
+    for (at, directory) in directories.iter().enumerate() {
+        keys[at * pieces / directories.len() % 2].extend_from_slice(directory);
+    }
+    keys
+}
+
+/// Prints the times of gets and puts by one thread and by two, of which each has directories of its own: half of
+/// them in order, or every other one.
 pub(crate) fn threads(shape: &str, count: usize) {
     let (map, mut set, value) = load(shape, count);
     set.sort();
-    let halves = set.split_at(set.len() / 2);
-    let streams = [Stream::new(halves.0, 43, STEPS), Stream::new(halves.1, 44, STEPS)];
-    let mut times: [Vec<f64>; 8] = [const { Vec::new() }; 8];
+    let directories = set.chunk_by(|one, other| directory(one) == directory(other)).count();
+    for (how, pieces) in [("half of them in order", 2), ("every other one", directories)] {
+        println!(
+            "{shape}, {} keys in {directories} directories, {how}, best and median in ns",
+            set.len()
+        );
+        let keys = apart(&set, pieces);
+        let streams = [Stream::new(&keys[0], 43, STEPS), Stream::new(&keys[1], 44, STEPS)];
+        two_threads(&map, &streams, &value);
+    }
+}
+
+/// Lets two threads, each with its stream, do each of the kinds in `ROUNDS` rounds: one thread alone, then the other, then
+/// both at once. Returns the times of one thread and of both for each kind and round, in nanoseconds an operation of any.
+fn beside(
+    streams: &[Stream; 2],
+    kinds: &[&(dyn Fn(&Stream) + Sync); 4],
+) -> ([Vec<f64>; 4], [Vec<f64>; 4]) {
+    let barrier = Barrier::new(2);
+    // The threads live through all of it, as those of a service do.
+    let run = |me: usize| {
+        let mut spans = Vec::new();
+        for _ in 0..ROUNDS {
+            for kind in kinds {
+                for at_work in [&[0][..], &[1], &[0, 1]] {
+                    barrier.wait();
+                    let start = Instant::now();
+                    if at_work.contains(&me) {
+                        kind(&streams[me]);
+                    }
+                    spans.push((start, Instant::now()));
+                }
+            }
+        }
+        spans
+    };
+    let spans: [Vec<(Instant, Instant)>; 2] = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|me| {
+            scope.spawn({
+                let run = &run;
+                move || run(me)
+            })
+        });
+        threads.map(|thread| thread.join().expect("no operation fails"))
+    });
+    let mut times = ([const { Vec::new() }; 4], [const { Vec::new() }; 4]);
+    let steps = spans[0].chunks_exact(3).zip(spans[1].chunks_exact(3));
+    for (step, (first, second)) in steps.enumerate() {
+        let alone = (first[0].1 - first[0].0) + (second[1].1 - second[1].0);
+        let both = first[2].1.max(second[2].1) - first[2].0.min(second[2].0);
+        // What one thread has to do is what both have to: the keys of one may be dearer than the other's.
+        for (times, time) in [(&mut times.0, alone), (&mut times.1, both)] {
+            times[step % 4].push(time.as_nanos() as f64 / (2 * STEPS) as f64);
+        }
+    }
+    times
+}
+
+fn two_threads(map: &Art, streams: &[Stream; 2], value: &[u8]) {
     let put = |key: &[u8]| {
-        black_box(map.put(key, &value).expect("memory"));
+        black_box(map.put(key, value).expect("memory"));
     };
     let counter = CachePadded::new(AtomicU64::new(1));
     let put_one = |key: &[u8]| {
         let next = || Version::new(counter.fetch_add(1, Ordering::Relaxed)).expect("far below");
         let pass = map.tree().pool().enter();
-        let put = map.tree().put(&pass, key, &value, Condition::Always, next);
+        let put = map.tree().put(&pass, key, value, Condition::Always, next);
         black_box(put.expect("memory"));
     };
     thread_local!(static VERSIONS: Cell<u64> = const { Cell::new(1) });
@@ -158,30 +213,27 @@ pub(crate) fn threads(shape: &str, count: usize) {
     };
     let put_own = |key: &[u8]| {
         let pass = map.tree().pool().enter();
-        let put = map.tree().put(&pass, key, &value, Condition::Always, next);
+        let put = map.tree().put(&pass, key, value, Condition::Always, next);
         black_box(put.expect("memory"));
     };
-    for round in 0..2 * ROUNDS {
-        let one = &streams[round % 2..][..1];
-        for (threads, times) in [one, &streams].into_iter().zip(times.chunks_exact_mut(4)) {
-            times[0].push(beside(threads, |key| get(&map, key)));
-            times[1].push(beside(threads, put));
-            times[2].push(beside(threads, put_one));
-            times[3].push(beside(threads, put_own));
-        }
-    }
-    let best = times.each_mut().map(|times| best_and_median(times));
-    let (one, two) = best.split_at(4);
-    println!("{shape}, {} keys, best and median in ns an operation", set.len());
+    let kinds: [&(dyn Fn(&Stream) + Sync); 4] = [
+        &|stream| stream.each(|key| get(map, key)),
+        &|stream| stream.each(put),
+        &|stream| stream.each(put_one),
+        &|stream| stream.each(put_own),
+    ];
+    let (mut one, mut two) = beside(streams, &kinds);
     let what = ["gets", "puts", "puts, versions of one counter", "puts, versions of each thread"];
-    for (what, (one, two)) in what.into_iter().zip(one.iter().zip(two)) {
+    for (what, (one, two)) in what.into_iter().zip(one.iter_mut().zip(&mut two)) {
+        let (one, two) = (best_and_median(one), best_and_median(two));
         println!(
-            "  {what:<32} one thread {:6.1} {:6.1}, two {:6.1} {:6.1}: {:.2} times as fast",
+            "  {what:<32} one thread {:6.1} {:6.1}, two {:6.1} {:6.1}: {:.2} and {:.2} times as fast",
             one.0,
             one.1,
             two.0,
             two.1,
             one.0 / two.0,
+            one.1 / two.1,
         );
     }
 }

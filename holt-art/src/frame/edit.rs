@@ -233,10 +233,19 @@ impl<'f> Edit<'f> {
     /// Writes the counters back. The edit must end with it.
     #[inline]
     pub(crate) fn finish(self) {
-        self.set(COUNTERS, self.counters.pack());
+        self.update(COUNTERS, self.counters.pack());
         let root = self.view().reference(Loc::entry(self.entry));
         let entry = Entry { root, words: self.root_words, occupied: true, ..Entry::default() };
-        self.set(ENTRIES + self.entry, entry.pack() | self.counts << 32);
+        self.update(ENTRIES + self.entry, entry.pack() | self.counts << 32);
+    }
+
+    /// Stores a word if it is another one than before: a line that is only read may stay in the caches of all
+    /// processors. A record that is replaced by one of its size changes neither of the two words.
+    #[inline]
+    fn update(&self, at: usize, word: u64) {
+        if self.view().word(at) != word {
+            self.set(at, word);
+        }
     }
 
     /// Writes the counters back and takes the entry, whose subtree is gone, out of use.

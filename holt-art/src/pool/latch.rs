@@ -70,6 +70,12 @@ impl Observed {
     pub(crate) fn slot(self) -> u32 {
         ((self.0 >> SLOT_SHIFT) & SLOT_MASK) as u32
     }
+
+    /// How often the frame had been changed.
+    #[inline]
+    pub(super) fn version(self) -> u64 {
+        self.0 >> VERSION_SHIFT
+    }
 }
 
 /// The shared word of a frame, borrowed from the table. See the module's documentation

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::Pool;
 use super::kept::Item;
 use super::latch::{NO_SLOT, Observed};
+use super::meetings::{is_sampled, this_thread};
 use super::pins::Since;
 use super::row::Row;
 use crate::error::Error;
@@ -157,6 +158,13 @@ impl<'p> Latched<'p> {
             return Ok(());
         }
         self.first_change(true)
+    }
+
+    /// Notes that this thread changes the frame. True for one in some changes of frames that the last one to
+    /// change was another thread; what follows from it is in [`meetings`](super::meetings).
+    #[inline]
+    pub(crate) fn meets(&self) -> bool {
+        self.row().note_changer(this_thread()) && is_sampled(self.seen.version())
     }
 
     /// Whether a pin needs the frame as it is: a cut that has read it does not.

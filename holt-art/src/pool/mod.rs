@@ -27,6 +27,7 @@ mod kept;
 pub(crate) mod latch;
 mod latched;
 pub(crate) mod lists;
+pub(crate) mod meetings;
 pub(crate) mod moves;
 mod pages;
 pub(crate) mod past;
@@ -67,6 +68,7 @@ use gate::{Closed, Gate, Pass};
 use latch::{LatchRef, Observed, SLOT_LIMIT};
 pub(crate) use latched::Latched;
 use lists::Lists;
+use meetings::Meetings;
 use moves::Moves;
 pub use moves::Moving;
 use pages::Budget;
@@ -190,6 +192,8 @@ pub struct Pool {
     budget: Arc<Budget>,
     gate: Gate,
     pub(crate) moves: Moves,
+    /// What writers have met in which frames.
+    pub(crate) meetings: Mutex<Meetings>,
     pub(crate) lists: Lists,
     pins: Pins,
     /// Whether a trial is open that can be taken back; written under the closed gate.
@@ -276,6 +280,7 @@ impl Pool {
             blobs: Blobs::new(blob_bytes, Arc::clone(&budget))?,
             gate: Gate::new(),
             moves: Moves::new(),
+            meetings: Mutex::new(Meetings::default()),
             lists: Lists::new(),
             pins: Pins::new(),
             trial: AtomicBool::new(false),

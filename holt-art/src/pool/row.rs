@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | latch, version and slot: see [`latch`](super::latch) | the holder of the latch |
 //! | 1 | the epoch of the frame's last change, and whether an image of it is in the making: see [`pins`](super::pins) | the holder of the latch |
-//! | 2..8 | copies of the root references of the first [`ROOTS`] entries, four in a word | the holder of the latch |
+//! | 2..8 | copies of the root references of the first [`ROOTS`] entries, four in a word; in the last lane, who changed the frame last: see [`meetings`](super::meetings) | the holder of the latch |
 //!
 //! - A copy says what the frame's entry table says whenever the latch is free and the frame in a
 //!   slot; of entries that are not in use it says anything. So a descent reads the root of its
@@ -28,8 +28,10 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) const ROW_WORDS: usize = 8;
 /// First word of the roots.
 const FIRST: usize = 2;
-/// Entries whose root a row has.
-pub(crate) const ROOTS: usize = (ROW_WORDS - FIRST) * 4;
+/// Entries whose root a row has: one lane is left over.
+pub(crate) const ROOTS: usize = (ROW_WORDS - FIRST) * 4 - 1;
+/// Where in the last word that lane is.
+const CHANGER: u32 = 48;
 
 /// A frame's row, borrowed from the table.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,22 @@ impl<'p> Row<'p> {
         if new != old {
             word.store(new, Ordering::Relaxed);
         }
+    }
+
+    /// Notes who changes the frame, and says whether the last one was another. For the holder of the latch.
+    #[inline]
+    pub(super) fn note_changer(self, thread: u16) -> bool {
+        let word = &self.0[ROW_WORDS - 1];
+        // Relaxed, both: as in `copy_root`.
+        let old = word.load(Ordering::Relaxed);
+        let other = (old >> CHANGER) as u16 != thread;
+        if other {
+            word.store(
+                old & !(0xFFFF << CHANGER) | u64::from(thread) << CHANGER,
+                Ordering::Relaxed,
+            );
+        }
+        other
     }
 
     /// Takes the roots of all entries over from the frame. For the holder of the latch.

@@ -127,7 +127,7 @@ impl Pool {
 
     /// Whether a trial is open that can be taken back.
     #[inline]
-    pub(super) fn on_trial(&self) -> bool {
+    pub(crate) fn on_trial(&self) -> bool {
         // Relaxed: set and cleared under the closed gate.
         self.trial.load(Ordering::Relaxed)
     }

@@ -1,6 +1,7 @@
 //! The tree over its frames: descents, mutations, and the making of room.
 
 mod ahead;
+mod apart;
 mod batch;
 mod beyond;
 mod count;
@@ -38,6 +39,8 @@ mod spare;
 mod spelled;
 mod split;
 mod tidy;
+#[cfg(test)]
+mod turns;
 mod under;
 pub(crate) mod verify;
 mod walker;

@@ -120,6 +120,7 @@ impl Tree {
                 return Ok(Put::Refused(found));
             }
             frame.editable()?;
+            let meets = frame.meets();
             let mut beyond = None;
             if rest_length(frame.view(), &step.site, key) > MAX_REST {
                 let from = key.len() - rest_length(frame.view(), &step.site, key);
@@ -155,6 +156,9 @@ impl Tree {
             drop(beyond);
             drop(frame);
             self.merge_after(key, before, after);
+            if meets {
+                self.meet(key, &step);
+            }
             return Ok(match done {
                 Done::Inserted => Put::Inserted(version),
                 Done::Replaced(blob) => {

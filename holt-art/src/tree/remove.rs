@@ -82,6 +82,7 @@ impl Tree {
                 return Ok(Removed::Refused(found));
             }
             frame.editable()?;
+            let meets = frame.meets();
             let blob = leaf.blob.then(|| leaf.blob_number(frame.view()));
             let mut edit = frame.edit(step.entry);
             let before = edit.counters().live;
@@ -100,6 +101,9 @@ impl Tree {
                 self.pool.free_blob(number);
             }
             self.merge_after(key, before, after);
+            if meets {
+                self.meet(key, &step);
+            }
             return Ok(Removed::Removed(version));
         }
         unreachable!("a removal ends long before 2^32 lost races")

@@ -148,6 +148,11 @@ impl Run {
         walk.is_continue().then_some(found.len())
     }
 
+    /// Whether the parent has a crossing to frame `number`.
+    pub(super) fn leads_to(&self, number: u32) -> bool {
+        self.frames.contains(&number)
+    }
+
     /// Words that the parts take in another frame, their entries included.
     pub(super) fn words(&self) -> usize {
         self.parts.iter().map(|part| part.words + 1).sum()

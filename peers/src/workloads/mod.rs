@@ -97,8 +97,9 @@ impl Workload {
                  Wall time divided by all acknowledged puts."
             }
             Self::Threads => {
-                "The same stream of gets, overwrites and their mix by one thread and by two on \
-                 different keys: wall time divided by all operations, so perfect scaling halves \
+                "The same stream of gets, overwrites and their mix by one thread and by two, each at \
+                 keys of its own choice among all; and overwrites by threads that share the directories \
+                 out among themselves. Wall time divided by all operations, so perfect scaling halves \
                  the figure. Indexes that need a lock are measured with it."
             }
             Self::Cold => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::cell::{Order, Outcome, lacking, open_loaded};
 use crate::engine::{Engine, Feature, Kind};
-use crate::operations::Operation;
+use crate::operations::{Operation, Owner};
 use crate::shapes::KeySpace;
 use crate::stream::{Sink, Stream};
 
@@ -25,25 +25,43 @@ pub(crate) fn synced(kind: &Kind, order: &Order) -> Result<Outcome, Failure> {
         if threads > 1 && lacking(kind, Feature::Threads, op, &mut outcome) {
             continue;
         }
-        let cost = together(engine.as_ref(), order, &space, Operation::Put, threads, 1)?;
+        let put = (Operation::Put, Keys::All);
+        let cost = together(engine.as_ref(), order, &space, put, threads, 1)?;
         outcome.figure(op, "ns", cost);
     }
     Ok(outcome)
 }
 
-/// Gets, puts and their mix by one thread and by two.
+/// What the streams of several threads have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Each takes any key.
+    All,
+    /// Each has directories of its own.
+    Own,
+}
+
+/// Gets, puts and their mix by one thread and by two, and puts to directories of each thread.
 pub(crate) fn scaling(kind: &Kind, order: &Order) -> Result<Outcome, Failure> {
     let space = order.space()?;
     let engine = open_loaded(kind, order, &space)?;
     let mut outcome = Outcome::default();
-    for operation in [Operation::GetHit, Operation::Put, Operation::Mixed] {
+    let kinds = [
+        (Operation::GetHit, Keys::All),
+        (Operation::Put, Keys::All),
+        (Operation::Put, Keys::Own),
+        (Operation::Mixed, Keys::All),
+    ];
+    for (operation, keys) in kinds {
         for threads in [1, 2] {
             let number = if threads == 1 { "1 thread" } else { "2 threads" };
-            let op = format!("{}, {number}", operation.name());
+            let own = if keys == Keys::Own { " in own directories" } else { "" };
+            let op = format!("{}{own}, {number}", operation.name());
             if threads > 1 && lacking(kind, Feature::Threads, &op, &mut outcome) {
                 continue;
             }
-            let cost = together(engine.as_ref(), order, &space, operation, threads, 32)?;
+            let kind = (operation, keys);
+            let cost = together(engine.as_ref(), order, &space, kind, threads, 32)?;
             outcome.figure(&op, "ns", cost);
         }
     }
@@ -56,13 +74,20 @@ fn together(
     engine: &dyn Engine,
     order: &Order,
     space: &KeySpace,
-    operation: Operation,
+    (operation, keys): (Operation, Keys),
     threads: usize,
     chunk: usize,
 ) -> Result<f64, Failure> {
     let count = (operation.measured(space.loaded()) / threads).max(1 << 12);
     let streams: Vec<Stream> = (0..threads)
-        .map(|number| operation.stream(space, count, order.stream_seed(100 + number as u64)))
+        .map(|number| {
+            let seed = order.stream_seed(100 + number as u64);
+            let owner = match keys {
+                Keys::All => Owner::of_all(),
+                Keys::Own => Owner::new(number, threads),
+            };
+            operation.stream_of(space, count, seed, owner)
+        })
         .collect();
     let barrier = Barrier::new(threads);
     let finished: Vec<Result<(u64, Duration), Failure>> = thread::scope(|scope| {
