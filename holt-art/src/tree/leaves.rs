@@ -23,11 +23,11 @@ const SHORT: usize = 512;
 /// Children whose lines are asked for before it is their turn.
 pub(super) const AHEAD: usize = 16;
 /// Bytes that are copied at a time.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 /// Most children of a small node.
 const MOST: usize = 16;
 /// Most bytes behind the path: a byte to branch, the prefix of a small node and its byte, a leaf.
-const BEHIND: usize = 1 + PIECE + 1 + SHORT + SLACK;
+pub(super) const BEHIND: usize = 1 + PIECE + 1 + SHORT + SLACK;
 
 /// What ended a run of leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -321,17 +321,17 @@ impl Run<'_, '_> {
 
 /// The path that all names of a run begin with.
 #[derive(Clone, Copy)]
-struct Front<'r> {
+pub(super) struct Front<'r> {
     first: &'r [u8; PIECE],
     second: &'r [u8; PIECE],
     /// What is behind those.
     more: &'r [u8],
-    length: usize,
+    pub(super) length: usize,
 }
 
 impl<'r> Front<'r> {
     #[inline(always)]
-    fn new(path: &'r Path) -> Self {
+    pub(super) fn new(path: &'r Path) -> Self {
         let spelled = path.spelled();
         let second = spelled.get(PIECE..).and_then(<[u8]>::first_chunk);
         Self {
@@ -344,7 +344,7 @@ impl<'r> Front<'r> {
 
     /// Copies the path.
     #[inline(always)]
-    fn copy(&self, to: &mut [u8]) {
+    pub(super) fn copy(&self, to: &mut [u8]) {
         let Some((to, more)) = to.split_first_chunk_mut::<PIECE>() else { return };
         *to = *self.first;
         if self.length > PIECE {
@@ -404,7 +404,7 @@ fn copy_leaf(view: View<'_>, item: Ref, mask: usize, to: &mut [u8]) -> Option<He
 }
 
 #[inline(always)]
-fn copy_piece(words: &[AtomicU64; PIECE / 8], to: &mut [u8; PIECE]) {
+pub(super) fn copy_piece(words: &[AtomicU64; PIECE / 8], to: &mut [u8; PIECE]) {
     for (to, word) in to.as_chunks_mut::<8>().0.iter_mut().zip(words) {
         // Relaxed: ordered against writers by the latch word (pool::latch, edge 2).
         *to = word.load(Ordering::Relaxed).to_le_bytes();

@@ -10,6 +10,7 @@ mod cut;
 mod emit;
 pub(crate) mod entry;
 mod get;
+mod groups;
 mod images;
 mod leaves;
 mod load;

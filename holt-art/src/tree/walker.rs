@@ -374,7 +374,9 @@ impl<'p, 's> Walker<'p, 's> {
         let node = Node::read(self.view, level.node);
         let mut steps = Steps::<BACK>::new(self.view, node, level.place);
         if level.fresh {
-            steps.prefetch(AHEAD);
+            // Each of them has a name at least.
+            steps
+                .prefetch(AHEAD.min(self.limits.names - self.batch.count().min(self.limits.names)));
             self.levels[top].fresh = false;
         }
         loop {
@@ -410,14 +412,14 @@ impl<'p, 's> Walker<'p, 's> {
             None => !self.rolls,
             Some(_) => clear <= level.name + 1,
         };
-        if !copies || !begins(self.view, item, !self.rolls) {
+        // Behind a crossing of a list that is rolled up there is a group, most likely.
+        let leaves = copies && begins(self.view, item, !self.rolls);
+        if !leaves && !(copies && self.rolls) {
             // It has to be compared with the far end, or looked at as a whole.
             return Ran::Other(byte, item);
         }
         let over = match self.frames.last() {
-            // A group is one for all that hangs behind a crossing.
-            _ if self.rolls => None,
-            Some(&Frame { number, hold: Hold::Seen(seen), .. }) => {
+            Some(&Frame { number, hold: Hold::Seen(seen), .. }) if self.rolls != leaves => {
                 self.pool.latch(number).map(|latch| Over { pool: self.pool, parent: (latch, seen) })
             }
             _ => None,
@@ -432,10 +434,13 @@ impl<'p, 's> Walker<'p, 's> {
             delimiter: (self.byte.unwrap_or_default(), clear),
             over,
         };
-        if self.rolls {
-            self.batch.leaves::<BACK, true>(&run, steps, (byte, item))
-        } else {
-            self.batch.leaves::<BACK, false>(&run, steps, (byte, item))
+        match (self.rolls, leaves) {
+            (true, true) => self.batch.leaves::<BACK, true>(&run, steps, (byte, item)),
+            (true, false) => {
+                let after = self.scan.start_after.as_ref().map(Name::as_slice);
+                self.batch.groups::<BACK>(&run, after, steps, (byte, item))
+            }
+            (false, _) => self.batch.leaves::<BACK, false>(&run, steps, (byte, item)),
         }
     }
 
