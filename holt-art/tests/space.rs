@@ -73,13 +73,17 @@ fn load(keys: &[Vec<u8>], length: usize) -> Art {
 
 #[test]
 fn a_load_in_order_leaves_full_frames_and_short_ways() {
-    for (name, length, key) in SHAPES {
-        let mut keys: Vec<Vec<u8>> = (0..KEYS).map(key).collect();
-        keys.sort();
-        let map = load(&keys, length);
-        assert!(fill(&map) >= 0.88, "{name}: {:.3}", fill(&map));
-        let crossings = map.tree().mean_crossings();
-        assert!(crossings <= 2.5, "{name}: {crossings:.2} crossings");
+    // With the larger number a frame of random keys begins with what is left of one subtree of the root, and has room.
+    for keys in [KEYS, KEYS * 5 / 2] {
+        for (name, length, key) in SHAPES {
+            let mut keys: Vec<Vec<u8>> = (0..keys).map(key).collect();
+            keys.sort();
+            let map = load(&keys, length);
+            println!("{name}, {} keys: {:.3}", keys.len(), fill(&map));
+            assert!(fill(&map) >= 0.88, "{name}, {}: {:.3}", keys.len(), fill(&map));
+            let crossings = map.tree().mean_crossings();
+            assert!(crossings <= 2.5, "{name}: {crossings:.2} crossings");
+        }
     }
 }
 

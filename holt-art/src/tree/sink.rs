@@ -4,7 +4,7 @@
 //! the frame is full, its subtrees without crossings go to the frames whose crossings
 //! stand beside them in key order, so that upper frames hold upper nodes and little else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Tree;
 use super::cut::{ASCENDING, FULL, is_coarse};
@@ -31,6 +31,25 @@ struct Inline {
     words: usize,
 }
 
+/// Subtrees that stand beside a crossing in key order.
+struct Group {
+    /// The frames that the crossings before that one lead to, the nearest first.
+    before: Vec<u32>,
+    parts: Vec<Inline>,
+}
+
+/// What is found out about an upper frame, entry after entry in the order of its table, which is nearly that of the keys.
+#[derive(Default)]
+struct Survey {
+    /// By the frame that they stand beside.
+    groups: BTreeMap<u32, Group>,
+    /// The frames that the last crossings have led to, the latest last and each once.
+    frames: VecDeque<u32>,
+}
+
+/// Frames before a full one that are asked for room.
+const REACH: usize = 3;
+
 /// A subtree of at most this many words is not worth the crossing and the entry.
 const TOO_SMALL: usize = 1;
 /// What fits no frame below gets a fresh one when it has at least this many words and
@@ -45,29 +64,35 @@ impl Tree {
     ///
     /// [`Error::PoolFull`] when nothing could be moved for want of slots.
     pub(super) fn sink(&self, frame: &mut Latched<'_>) -> Result<usize, Error> {
-        let mut groups: BTreeMap<u32, Vec<Inline>> = BTreeMap::new();
+        let mut survey = Survey::default();
         // One memory for all entries, of which there may be hundreds: what is read of it has been
         // written for the same entry.
         let mut weights = vec![Weight::Inline(0); FRAME_WORDS];
         for (index, _) in entries(frame.view()) {
-            assign(frame.view(), index, &mut weights, &mut groups);
+            survey.assign(frame.view(), index, &mut weights);
         }
+        let mut groups = survey.groups;
         groups.remove(&frame.number());
         let slot = self.pool.take_slot()?;
         let mut freed = 0;
         let mut failure = None;
         let mut largest: &[Inline] = &[];
-        for (&number, parts) in &groups {
-            // What has been moved so far stays moved: each move is complete in itself.
-            let moved = match self.sink_into(frame, number, parts) {
-                Ok(moved) => moved,
-                Err(error) => {
-                    failure = Some(error);
-                    continue;
+        let ascending = frame.view().counters().ascending >= ASCENDING;
+        // The last frame that was made for what had no room beside it: the next such finds room there.
+        let mut fresh = None;
+        for (&beside, Group { before, parts }) in &groups {
+            let mut rest = &parts[..];
+            let before = if ascending { &before[..] } else { &[] };
+            for number in [beside].into_iter().chain(before.iter().copied()).chain(fresh) {
+                // What has been moved so far stays moved: each move is complete in itself.
+                match self.sink_into(frame, number, rest) {
+                    Ok(moved) => {
+                        freed += words_freed(&rest[..moved]);
+                        rest = &rest[moved..];
+                    }
+                    Err(error) => failure = Some(error),
                 }
-            };
-            freed += words_freed(&parts[..moved]);
-            let rest = &parts[moved..];
+            }
             if words_freed(rest) < WORTH_A_FRAME {
                 if words_freed(rest) > words_freed(largest) {
                     largest = rest;
@@ -75,13 +100,17 @@ impl Tree {
                 continue;
             }
             match self.sink_to_fresh(frame, rest) {
-                Ok(moved) => freed += words_freed(&rest[..moved]),
+                Ok((moved, number)) => {
+                    freed += words_freed(&rest[..moved]);
+                    // At random both would be full too soon.
+                    fresh = ascending.then_some(number);
+                }
                 Err(error) => failure = Some(error),
             }
         }
         if freed < WORTH_SINKING && words_freed(largest) >= LAST_RESORT {
             match self.sink_to_fresh(frame, largest) {
-                Ok(moved) => freed += words_freed(&largest[..moved]),
+                Ok((moved, _)) => freed += words_freed(&largest[..moved]),
                 Err(error) => failure = Some(error),
             }
         }
@@ -148,8 +177,12 @@ impl Tree {
     }
 
     /// Moves the parts, or as many of them as fit, from the first on, to a fresh frame.
-    /// Returns how many moved.
-    fn sink_to_fresh(&self, frame: &mut Latched<'_>, parts: &[Inline]) -> Result<usize, Error> {
+    /// Returns how many moved, and where.
+    fn sink_to_fresh(
+        &self,
+        frame: &mut Latched<'_>,
+        parts: &[Inline],
+    ) -> Result<(usize, u32), Error> {
         // A single part always fits.
         let count = fitting(parts, ENTRIES, limit(frame)).max(1);
         let parts = &parts[..count];
@@ -167,7 +200,7 @@ impl Tree {
             .collect();
         build(frame.view(), &placed, below.words(), below_nature, 0).expect("the room was counted");
         link(frame, parts, &placed, below.number());
-        Ok(count)
+        Ok((count, below.number()))
     }
 }
 
@@ -202,44 +235,61 @@ fn fitting(parts: &[Inline], live: usize, limit: usize) -> usize {
     sums.take_while(|&sum| sum <= limit).count()
 }
 
-/// Collects the subtrees without crossings below `entry`, by the frame that stands beside
-/// them in key order. An entry without any crossing is left alone. Where insertions have come
-/// in ascending order, heavy subtrees are collected in pieces.
-fn assign(
-    view: View<'_>,
-    entry: usize,
-    weights: &mut [Weight],
-    groups: &mut BTreeMap<u32, Vec<Inline>>,
-) {
-    weigh(view, view.reference(Loc::entry(entry)), weights);
-    let ascending = view.counters().ascending >= ASCENDING;
-    let mut ahead: Vec<Inline> = Vec::new();
-    let mut last = None;
-    let mut pending = vec![Loc::entry(entry)];
-    while let Some(loc) = pending.pop() {
-        let item = view.reference(loc);
-        if item.kind() == Kind::Crossing {
-            let frame = view.crossing(item.at()).frame;
-            if !ahead.is_empty() {
-                groups.entry(frame).or_default().append(&mut ahead);
+impl Survey {
+    /// Collects the subtrees without crossings below `entry`, by the frame that stands beside
+    /// them in key order. An entry without any crossing is left alone. Where insertions have come
+    /// in ascending order, heavy subtrees are collected in pieces.
+    fn assign(&mut self, view: View<'_>, entry: usize, weights: &mut [Weight]) {
+        weigh(view, view.reference(Loc::entry(entry)), weights);
+        let ascending = view.counters().ascending >= ASCENDING;
+        let mut ahead: Vec<Inline> = Vec::new();
+        let mut last = None;
+        let mut pending = vec![Loc::entry(entry)];
+        while let Some(loc) = pending.pop() {
+            let item = view.reference(loc);
+            if item.kind() == Kind::Crossing {
+                let frame = view.crossing(item.at()).frame;
+                self.note(frame);
+                if !ahead.is_empty() {
+                    self.collect(frame, &mut ahead);
+                }
+                last = Some(frame);
+                continue;
             }
-            last = Some(frame);
-            continue;
-        }
-        match weights[item.at()] {
-            Weight::Inline(words) if ascending && is_coarse(view, item, usize::from(words)) => {
-                pend_children(view, item, &mut pending);
-            }
-            Weight::Mixed => pend_children(view, item, &mut pending),
-            Weight::Inline(words) if usize::from(words) <= TOO_SMALL => {}
-            Weight::Inline(words) => {
-                let part = Inline { loc, root: item, words: usize::from(words) };
-                match last {
-                    Some(frame) => groups.entry(frame).or_default().push(part),
-                    None => ahead.push(part),
+            match weights[item.at()] {
+                Weight::Inline(words) if ascending && is_coarse(view, item, usize::from(words)) => {
+                    pend_children(view, item, &mut pending);
+                }
+                Weight::Mixed => pend_children(view, item, &mut pending),
+                Weight::Inline(words) if usize::from(words) <= TOO_SMALL => {}
+                Weight::Inline(words) => {
+                    let part = Inline { loc, root: item, words: usize::from(words) };
+                    match last {
+                        Some(frame) => self.collect(frame, &mut vec![part]),
+                        None => ahead.push(part),
+                    }
                 }
             }
         }
+    }
+
+    fn note(&mut self, frame: u32) {
+        if self.frames.back() == Some(&frame) {
+            return;
+        }
+        self.frames.retain(|&other| other != frame);
+        self.frames.push_back(frame);
+        if self.frames.len() > REACH + 1 {
+            self.frames.pop_front();
+        }
+    }
+
+    /// Adds parts that stand beside a crossing to `frame`, the last one noted.
+    fn collect(&mut self, frame: u32, parts: &mut Vec<Inline>) {
+        let before = || self.frames.iter().rev().skip(1).copied().collect();
+        let group = self.groups.entry(frame);
+        let group = group.or_insert_with(|| Group { before: before(), parts: Vec::new() });
+        group.parts.append(parts);
     }
 }
 
