@@ -9,6 +9,7 @@
 //! In a pool with a source a blob that a committed cut has, a *stored* one, may leave its pages and be
 //! read from the source again. What that takes is in [`values`](super::values).
 
+mod dense;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use super::pages::{Budget, PAGE_BYTES, PAGE_UNITS, Pages, UNIT_BYTES, UNIT_WORDS};
 use super::place::{Place, length_of, parts};
-use super::presence::{ABSENT, KEPT, Known, Presence, STORED};
+use super::presence::{ABSENT, KEPT, Known, MOVING, Presence, STORED};
 use super::tails::Tails;
 use crate::arena::Arena;
 use crate::error::Error;
@@ -32,6 +33,15 @@ pub(crate) const BLOB_OBJECT: u64 = 1 << 32;
 
 /// Most blobs of a pool with a source, in memory or not.
 const MOST_BLOBS: usize = 1 << 28;
+
+/// What a blob is given up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Whole pages.
+    Pages,
+    /// A tail alone, for which the place of another may do.
+    Units,
+}
 
 /// What copying a blob came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +75,10 @@ struct Books {
     kept: usize,
     /// Stored blobs in memory, with their presence when they came; the next to go first. Some have gone since.
     ring: VecDeque<(u32, Known)>,
+    /// Those in memory that have a tail, by its first unit.
+    tailed: BTreeMap<u64, u32>,
+    /// The shared page that was [looked at](dense) last.
+    look: u32,
 }
 
 /// The arena of blobs.
@@ -104,6 +118,8 @@ impl Blobs {
                 changed: 0,
                 kept: 0,
                 ring: VecDeque::new(),
+                tailed: BTreeMap::new(),
+                look: 0,
             }),
             budget,
         })
@@ -117,7 +133,7 @@ impl Blobs {
         Presence::new(&self.table.slot(number as usize)[3])
     }
 
-    /// Where the blob is; without pages if it is not in memory.
+    /// Where the blob is; nowhere if it is not in memory.
     fn place(&self, number: u32) -> Place {
         let entry = self.table.slot(number as usize);
         // Relaxed: by the holder of the mutex, or of an object that nobody else changes.
@@ -162,8 +178,7 @@ impl Blobs {
     /// that a cut in between does not take it for a part of the tree.
     pub(crate) fn write(&self, number: u32, value: &[u8], place: Place) {
         self.fill(place, value);
-        let _books = lock(&self.books);
-        self.settle(number, place, value.len(), 0);
+        self.settle(&mut lock(&self.books), number, place, value.len(), 0);
     }
 
     /// Stamps the blob with the epoch in which a frame began to refer to it.
@@ -208,7 +223,7 @@ impl Blobs {
         match value {
             Some((value, place)) => {
                 self.fill(place, value);
-                self.settle(number, place, length, STORED);
+                self.settle(&mut books, number, place, length, STORED);
                 self.join_ring(&mut books, number);
             }
             None => {
@@ -244,7 +259,10 @@ impl Blobs {
     }
 
     /// The blob is in this place from now on.
-    fn settle(&self, number: u32, place: Place, length: usize, flags: u64) {
+    fn settle(&self, books: &mut Books, number: u32, place: Place, length: usize, flags: u64) {
+        if place.units > 0 {
+            books.tailed.insert(place.tail, number);
+        }
         let (first, third) = place.words(length);
         let entry = self.table.slot(number as usize);
         // Relaxed: published by the presence, and with the reference to the blob.
@@ -265,9 +283,14 @@ impl Blobs {
         let Some(entry) = self.entry(number) else { return Copied::Gone };
         let presence = Presence::new(&entry[3]);
         let start = out.len();
-        // A turn that does not count saw the pages being given up or filled.
+        // A turn that does not count saw the pages being given up or filled, or the tail moved.
         loop {
             let known = presence.observe();
+            if known.is(MOVING) {
+                // Until it is in its new place.
+                drop(lock(&self.books));
+                continue;
+            }
             let copied = self.copy(entry, known, length, out);
             if presence.holds(known) {
                 if copied == Copied::Done {
@@ -296,7 +319,8 @@ impl Blobs {
             return Copied::Absent;
         }
         let place = Place::of(entry[0].load(Ordering::Relaxed), third);
-        if place.pages == 0 || length > place.bytes() || place.end() > self.units.slots() as u64 {
+        let inside = length <= place.bytes() && place.end() <= self.units.slots() as u64;
+        if place.is_nowhere() || !inside {
             return Copied::Gone;
         }
         let start = out.len();
@@ -353,15 +377,16 @@ impl Blobs {
         }
         let length = self.length(number).expect("its number is in the table");
         let kept = if now.is(KEPT) { KEPT } else { 0 };
-        self.settle(number, place, length, STORED | kept);
+        self.settle(&mut books, number, place, length, STORED | kept);
         books.absent -= 1;
         self.join_ring(&mut books, number);
         true
     }
 
-    /// Gives up the pages of the blob that has been without a reader longest, among those that are
-    /// stored; false if there is no such blob.
-    pub(crate) fn evict(&self) -> bool {
+    /// Gives up the place of the blob that has been without a reader longest, among those that are
+    /// stored; where pages are wanted, with its neighbours if there is no page without them. False if
+    /// there is no such blob.
+    pub(crate) fn evict(&self, wanted: Wanted) -> bool {
         let mut books = lock(&self.books);
         // Once to see which are not read again, and once to find one.
         for _ in 0..=2 * books.ring.len() {
@@ -375,17 +400,28 @@ impl Blobs {
                 continue;
             }
             let place = self.place(number);
-            let kept = if known.is(KEPT) || presence.observe().is(KEPT) { KEPT } else { 0 };
-            // Before the pages go: pool::presence, edge 2.
-            presence.begin(STORED | ABSENT | kept);
-            // Release: edge 2, too. The blob is still one: who finds it without pages is to see that
-            // they are another life's.
-            self.table.slot(number as usize)[0].store(0, Ordering::Release);
-            books.absent += 1;
-            self.release_place(&mut books, place);
+            self.give_up(&mut books, number);
+            if place.is_alone() && wanted == Wanted::Pages {
+                for number in self.neighbours(&books, place) {
+                    self.give_up(&mut books, number);
+                }
+            }
             return true;
         }
         false
+    }
+
+    /// Gives up the place of a stored blob that is in memory.
+    fn give_up(&self, books: &mut Books, number: u32) {
+        let (presence, place) = (self.presence(number), self.place(number));
+        let kept = if presence.observe().is(KEPT) { KEPT } else { 0 };
+        // Before the pages go: pool::presence, edge 2.
+        presence.begin(STORED | ABSENT | kept);
+        // Release: edge 2, too. The blob is still one: who finds it without pages is to see that
+        // they are another life's.
+        self.table.slot(number as usize)[0].store(0, Ordering::Release);
+        books.absent += 1;
+        self.release_place(books, place);
     }
 
     /// Notes that no frame refers to the blob any more and a pin needs it.
@@ -412,10 +448,7 @@ impl Blobs {
         for number in stored {
             let presence = self.presence(number);
             let count = self.counted(&books, number);
-            match presence.observe().is(KEPT) {
-                true => books.kept -= count,
-                false => books.changed -= count,
-            }
+            *books.held_by(presence.observe().flags()) -= count;
             books.short.remove(&number);
             presence.set(STORED);
             self.join_ring(&mut books, number);
@@ -436,7 +469,7 @@ impl Blobs {
         let was = presence.observe();
         let place = self.place(number);
         let counted = self.counted(books, number);
-        // No pages: no blob. An optimistic reader then starts again. Before the new life, so that
+        // No place: no blob. An optimistic reader then starts again. Before the new life, so that
         // nobody takes the pages for its own.
         entry[0].store(0, Ordering::Relaxed);
         // Whoever writes the next blob of this number has it listed before it is complete;
@@ -450,12 +483,10 @@ impl Blobs {
         if !was.is(STORED) {
             books.unstored.remove(&number);
             books.short.remove(&number);
-            match was.is(KEPT) {
-                true => books.kept -= counted,
-                false => books.changed -= counted,
-            }
+            *books.held_by(was.flags()) -= counted;
         }
         self.release_place(books, place);
+        self.gather(books);
         books.free_numbers.insert(number);
         // Those that have gone are not to outnumber those that are there.
         if books.ring.len() > 2 * (books.blobs - books.absent) + RING {
@@ -493,9 +524,10 @@ impl Blobs {
         (books.used(), books.blobs, books.absent)
     }
 
-    /// Stored blobs in memory, about.
+    /// Stored blobs in memory.
     pub(crate) fn evictable(&self) -> usize {
-        lock(&self.books).ring.len()
+        let books = lock(&self.books);
+        books.blobs - books.absent - books.unstored.len()
     }
 
     /// Pages that have memory, in use or not.
@@ -509,7 +541,7 @@ impl Blobs {
         let books = lock(&self.books);
         let (mut runs, mut tails) = (Vec::new(), Vec::new());
         let (mut blobs, mut absent, mut changed, mut kept) = (0, 0, 0, 0);
-        let mut unstored = BTreeSet::new();
+        let (mut unstored, mut tailed) = (BTreeSet::new(), BTreeMap::new());
         let there = books.ring.iter().filter(|&&(n, of)| self.presence(n).observe().same_life(of));
         let ring: BTreeSet<u32> = there.map(|&(number, _)| number).collect();
         for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
@@ -522,10 +554,11 @@ impl Blobs {
             }
             blobs += 1;
             absent += usize::from(!right);
-            if right {
+            if place.pages > 0 {
                 runs.push((place.first, place.pages));
             }
             if place.units > 0 {
+                tailed.insert(place.tail, number);
                 tails.push((self.mirrored(place.tail, place.units) as u32, place.units));
             }
             if !known.is(STORED) {
@@ -540,6 +573,9 @@ impl Blobs {
         let counted = (books.blobs, books.absent, books.changed, books.kept);
         if found != counted || unstored != books.unstored {
             return Err(format!("blobs, absent, changed and kept pages: {found:?}, {counted:?}"));
+        }
+        if tailed != books.tailed {
+            return Err(format!("tails: {tailed:?}, and the books say {:?}", books.tailed));
         }
         books.tails.check(tails.into_iter())?;
         books.pages.check(runs)

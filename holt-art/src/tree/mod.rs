@@ -18,6 +18,8 @@ mod merge;
 mod moving;
 #[cfg(test)]
 mod nested;
+#[cfg(all(test, not(loom)))]
+mod older;
 pub(crate) mod outcome;
 mod path;
 mod prefix;
