@@ -9,6 +9,8 @@
 //! In a pool with a source a blob that a committed cut has, a *stored* one, may leave its pages and be
 //! read from the source again. What that takes is in [`values`](super::values).
 
+mod bytes;
+mod check;
 mod dense;
 mod room;
 
@@ -16,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::pages::{Budget, PAGE_BYTES, PAGE_UNITS, Pages, UNIT_BYTES, UNIT_WORDS};
-use super::place::{Place, length_of, parts};
-use super::presence::{ABSENT, KEPT, Known, MOVING, Presence, STORED};
+use super::place::{Place, length_of};
+use super::presence::{ABSENT, KEPT, Known, Presence, STORED};
 use super::tails::Tails;
 use crate::arena::Arena;
 use crate::error::Error;
-use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use crate::frame::leaf::MAX_PLACED;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// Birth of a blob that no frame refers to yet.
 pub(crate) const UNBORN: u64 = u64::MAX;
@@ -30,6 +33,9 @@ const TABLE_WORDS: usize = 4;
 
 /// Object numbers of blobs begin here; those of frames are below.
 pub(crate) const BLOB_OBJECT: u64 = 1 << 32;
+
+/// Units of the shortest values that are not put into frames.
+const SHORTEST: usize = (MAX_PLACED + 1).div_ceil(UNIT_BYTES);
 
 /// Most blobs of a pool with a source, in memory or not.
 const MOST_BLOBS: usize = 1 << 28;
@@ -98,7 +104,8 @@ impl Blobs {
         let pages = usize::try_from(bytes / PAGE_BYTES as u64).unwrap_or(usize::MAX);
         let pages = pages.clamp(1, u32::MAX as usize);
         // What is not in memory has a number, too; and a huge page would be more than was asked for.
-        let numbers = if budget.is_bounded() { MOST_BLOBS } else { pages + 1 };
+        let most = (pages * PAGE_UNITS / SHORTEST + 1).min(u32::MAX as usize);
+        let numbers = if budget.is_bounded() { MOST_BLOBS } else { most };
         let units = Arena::new(pages * PAGE_UNITS, !budget.is_bounded())?;
         if !budget.is_bounded() {
             units.end_small();
@@ -236,28 +243,6 @@ impl Blobs {
         Ok(())
     }
 
-    /// Stores a value into a place that was taken for it.
-    pub(crate) fn fill(&self, place: Place, value: &[u8]) {
-        // Release fence: a reader that sees what is stored from here on also sees that the blob
-        // that was here has left (pool::presence, edge 2).
-        fence(Ordering::Release);
-        let (body, tail) = value.split_at(value.len().min(place.body()));
-        self.store_units(place.first as usize * PAGE_UNITS, body);
-        self.store_units(place.tail as usize, tail);
-    }
-
-    fn store_units(&self, first: usize, value: &[u8]) {
-        for (unit, chunk) in (first..).zip(value.chunks(UNIT_BYTES)) {
-            let words = self.units.slot(unit);
-            for (word, bytes) in words.iter().zip(chunk.chunks(8)) {
-                let mut full = [0; 8];
-                full[..bytes.len()].copy_from_slice(bytes);
-                // Relaxed: published by the blob's presence.
-                word.store(u64::from_le_bytes(full), Ordering::Relaxed);
-            }
-        }
-    }
-
     /// The blob is in this place from now on.
     fn settle(&self, books: &mut Books, number: u32, place: Place, length: usize, flags: u64) {
         if place.units > 0 {
@@ -274,70 +259,6 @@ impl Blobs {
     fn join_ring(&self, books: &mut Books, number: u32) {
         if self.budget.is_bounded() {
             books.ring.push_back((number, self.presence(number).observe()));
-        }
-    }
-
-    /// Copies the blob's bytes to the end of `out`.
-    #[must_use]
-    pub(crate) fn read(&self, number: u32, length: usize, out: &mut Vec<u8>) -> Copied {
-        let Some(entry) = self.entry(number) else { return Copied::Gone };
-        let presence = Presence::new(&entry[3]);
-        let start = out.len();
-        // A turn that does not count saw the pages being given up or filled, or the tail moved.
-        loop {
-            let known = presence.observe();
-            if known.is(MOVING) {
-                // Until it is in its new place.
-                drop(lock(&self.books));
-                continue;
-            }
-            let copied = self.copy(entry, known, length, out);
-            if presence.holds(known) {
-                if copied == Copied::Done {
-                    presence.touch(known);
-                }
-                return copied;
-            }
-            out.truncate(start);
-        }
-    }
-
-    /// One attempt, valid if the presence still holds.
-    fn copy(
-        &self,
-        entry: &[AtomicU64; TABLE_WORDS],
-        known: Known,
-        length: usize,
-        out: &mut Vec<u8>,
-    ) -> Copied {
-        // Relaxed, all of it: validated by the presence.
-        let third = entry[2].load(Ordering::Relaxed);
-        if length_of(third) != length {
-            return Copied::Gone;
-        }
-        if known.is(ABSENT) {
-            return Copied::Absent;
-        }
-        let place = Place::of(entry[0].load(Ordering::Relaxed), third);
-        let inside = length <= place.bytes() && place.end() <= self.units.slots() as u64;
-        if place.is_nowhere() || !inside {
-            return Copied::Gone;
-        }
-        let start = out.len();
-        out.resize(start + length, 0);
-        let (body, tail) = out[start..].split_at_mut(length.min(place.body()));
-        self.load_units(place.first as usize * PAGE_UNITS, body);
-        self.load_units(place.tail as usize, tail);
-        Copied::Done
-    }
-
-    fn load_units(&self, first: usize, out: &mut [u8]) {
-        for (unit, chunk) in (first..).zip(out.chunks_mut(UNIT_BYTES)) {
-            let words = self.units.slot(unit);
-            for (word, bytes) in words.iter().zip(chunk.chunks_mut(8)) {
-                let full = word.load(Ordering::Relaxed).to_le_bytes();
-                bytes.copy_from_slice(&full[..bytes.len()]);
-            }
         }
     }
 
@@ -534,51 +455,6 @@ impl Blobs {
     pub(crate) fn warm(&self) -> usize {
         let books = lock(&self.books);
         books.used() + books.spare()
-    }
-
-    /// What does not add up.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let books = lock(&self.books);
-        let (mut runs, mut tails) = (Vec::new(), Vec::new());
-        let (mut blobs, mut absent, mut changed, mut kept) = (0, 0, 0, 0);
-        let (mut unstored, mut tailed) = (BTreeSet::new(), BTreeMap::new());
-        let there = books.ring.iter().filter(|&&(n, of)| self.presence(n).observe().same_life(of));
-        let ring: BTreeSet<u32> = there.map(|&(number, _)| number).collect();
-        for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
-            let place = self.place(number);
-            let known = self.presence(number).observe();
-            let length = self.length(number).unwrap_or(0);
-            let right = parts(length) == (place.pages, place.units) && place.bytes() >= length;
-            if right == known.is(ABSENT) {
-                return Err(format!("blob {number} of {length} bytes is {known:?} in {place:?}"));
-            }
-            blobs += 1;
-            absent += usize::from(!right);
-            if place.pages > 0 {
-                runs.push((place.first, place.pages));
-            }
-            if place.units > 0 {
-                tailed.insert(place.tail, number);
-                tails.push((self.mirrored(place.tail, place.units) as u32, place.units));
-            }
-            if !known.is(STORED) {
-                unstored.insert(number);
-                let held = if known.is(KEPT) { &mut kept } else { &mut changed };
-                *held += self.counted(&books, number);
-            } else if right && self.budget.is_bounded() && !ring.contains(&number) {
-                return Err(format!("blob {number} can never be given up"));
-            }
-        }
-        let found = (blobs, absent, changed, kept);
-        let counted = (books.blobs, books.absent, books.changed, books.kept);
-        if found != counted || unstored != books.unstored {
-            return Err(format!("blobs, absent, changed and kept pages: {found:?}, {counted:?}"));
-        }
-        if tailed != books.tailed {
-            return Err(format!("tails: {tailed:?}, and the books say {:?}", books.tailed));
-        }
-        books.tails.check(tails.into_iter())?;
-        books.pages.check(runs)
     }
 
     pub(crate) fn full(&self) -> Error {

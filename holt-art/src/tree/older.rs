@@ -17,7 +17,7 @@ fn pool() -> Arc<Pool> {
 fn records() -> BTreeMap<Vec<u8>, Vec<u8>> {
     let lengths = [MAX_PLACED, MAX_PLACED + 1, 3_300, MAX_INLINE - 1, MAX_INLINE];
     let record = |n: usize| {
-        let suffix = if n % 3 == 0 { MAX_SUFFIX } else { 1 + n * 7 % 40 };
+        let suffix = if n.is_multiple_of(3) { MAX_SUFFIX } else { 1 + n * 7 % 40 };
         let key = [format!("{n:04}/").as_bytes(), &vec![b'k'; suffix]].concat();
         (key, vec![n as u8; lengths[n % lengths.len()]])
     };

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pool::pages::{SPARE, SPARE_LEAST};
-use crate::pool::place::pages_for;
+use crate::pool::place::{pages_for, parts};
 
 /// A unit to several pages, most of them with a tail, or a tail alone.
 fn lengths() -> impl Strategy<Value = usize> {
@@ -358,4 +358,13 @@ fn tails_move_together_when_most_of_them_have_gone() {
     let used = world.blobs.used().0;
     println!("{full} pages, and {used} for a quarter of the blobs");
     assert!(used * 3 <= full);
+}
+
+#[test]
+fn an_arena_can_be_filled_with_tails_alone() {
+    let mut world = World::new(None, 64);
+    let (mut numbers, length) = (Vec::new(), crate::frame::leaf::MAX_PLACED + 1);
+    while world.put_unchecked(length, &mut numbers) {}
+    assert_eq!(numbers.len(), 64 * PAGE_UNITS / length.div_ceil(UNIT_BYTES));
+    world.check();
 }
