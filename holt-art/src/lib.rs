@@ -51,7 +51,7 @@
 //! # Trade-offs
 //!
 //! Frames suit keys that share prefixes: random binary keys cost more memory here than
-//! in a tree that stores keys whole. Values over 3.5 KiB live outside the frames and are
+//! in a tree that stores keys whole. Values over 3,000 bytes live outside the frames and are
 //! rewritten whole.
 //!
 //! # Unsafe code

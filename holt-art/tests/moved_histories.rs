@@ -111,7 +111,7 @@ fn key(directory: usize, file: usize) -> Vec<u8> {
 
 /// A value of a length that its byte decides: short, long, or a blob.
 fn value(byte: u8) -> Vec<u8> {
-    vec![byte; [1, 900, 3_400, 6_000][usize::from(byte % 4)]]
+    vec![byte; [1, 900, 2_900, 3_400, 6_000][usize::from(byte % 5)]]
 }
 
 fn first(found: &[u8]) -> u8 {

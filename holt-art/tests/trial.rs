@@ -159,7 +159,7 @@ fn what_is_taken_back_was_never_there() {
 
 #[test]
 fn a_trial_that_runs_out_of_room_can_be_taken_back() {
-    let full = run(PoolOptions::with_bytes(768 << 10, 1 << 20), 2, 400, 100);
+    let full = run(PoolOptions::with_bytes(640 << 10, 1 << 20), 2, 400, 100);
     assert!(full > 50, "only {full} trials ran out of room");
 }
 

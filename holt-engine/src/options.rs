@@ -161,7 +161,7 @@ impl Options {
     }
 
     /// The most memory in bytes that the frames of a database in memory may take, and again the most
-    /// that values of more than about 3.5 KiB may take, which frames do not hold. What needs more
+    /// that values of more than 3,000 bytes may take, which frames do not hold. What needs more
     /// fails with [`Error::Tree`] before it changes anything. By default 64 GiB each; from
     /// 512 KiB to 1 PiB.
     ///
@@ -173,7 +173,7 @@ impl Options {
     }
 
     /// The most memory in bytes that a database on disk may take for frames and for values of more than about
-    /// 3.5 KiB, which lie outside of frames; at least 8 MiB, and 64 KiB for each tree, as the root of every tree
+    /// 3,000 bytes, which lie outside of frames; at least 8 MiB, and 64 KiB for each tree, as the root of every tree
     /// stays in memory. The database may be many times larger: what has not changed since the last checkpoint
     /// leaves memory when the room is needed, the least wanted first, and is read again when somebody
     /// needs it, a frame or a value at a time. To replace or remove a value it need not be read. When half

@@ -185,7 +185,7 @@ pub struct SnapshotStats {
 pub struct CacheStats {
     /// Frames that are on disk only.
     pub absent: u64,
-    /// Values of more than about 3.5 KiB that are on disk only.
+    /// Values of more than 3,000 bytes that are on disk only.
     pub absent_values: u64,
     /// Frames that have changed since the last checkpoint.
     pub changed: u64,

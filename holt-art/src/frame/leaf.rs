@@ -13,10 +13,14 @@ use super::{Kind, MAX_ITEM_WORDS, Ref, View, low_bytes, words_for};
 
 /// Longest suffix of a leaf in bytes; longer rests hang below a chain of inner nodes.
 pub(crate) const MAX_SUFFIX: usize = 512;
-/// Longest value in bytes that is kept in a frame; longer ones are blobs.
+/// Longest value in bytes that a leaf may have in it. Frames of older databases have such leaves.
 pub(crate) const MAX_INLINE: usize = (MAX_ITEM_WORDS - 2) * 8 - MAX_SUFFIX;
+/// Longest value in bytes that is put into a frame; longer ones become blobs. Of longer ones so few fit a
+/// frame that what the last of them leaves free is a large share, under lasting change above all.
+pub(crate) const MAX_PLACED: usize = 3000;
 
 const _: () = assert!(2 + words_for(MAX_SUFFIX + MAX_INLINE) <= MAX_ITEM_WORDS);
+const _: () = assert!(MAX_PLACED <= MAX_INLINE);
 
 /// The value of a leaf about to be written.
 #[derive(Clone, Copy, Debug)]

@@ -9,18 +9,22 @@
 //! In a pool with a source a blob that a committed cut has, a *stored* one, may leave its pages and be
 //! read from the source again. What that takes is in [`values`](super::values).
 
+mod bytes;
+mod check;
+mod dense;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::pages::{Budget, PAGE_BYTES, PAGE_UNITS, Pages, UNIT_BYTES, UNIT_WORDS};
-use super::place::{Place, length_of, parts};
+use super::place::{Place, length_of};
 use super::presence::{ABSENT, KEPT, Known, Presence, STORED};
 use super::tails::Tails;
 use crate::arena::Arena;
 use crate::error::Error;
-use crate::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use crate::frame::leaf::MAX_PLACED;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// Birth of a blob that no frame refers to yet.
 pub(crate) const UNBORN: u64 = u64::MAX;
@@ -30,8 +34,20 @@ const TABLE_WORDS: usize = 4;
 /// Object numbers of blobs begin here; those of frames are below.
 pub(crate) const BLOB_OBJECT: u64 = 1 << 32;
 
+/// Units of the shortest values that are not put into frames.
+const SHORTEST: usize = (MAX_PLACED + 1).div_ceil(UNIT_BYTES);
+
 /// Most blobs of a pool with a source, in memory or not.
 const MOST_BLOBS: usize = 1 << 28;
+
+/// What a blob is given up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Whole pages.
+    Pages,
+    /// A tail alone, for which the place of another may do.
+    Units,
+}
 
 /// What copying a blob came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +81,10 @@ struct Books {
     kept: usize,
     /// Stored blobs in memory, with their presence when they came; the next to go first. Some have gone since.
     ring: VecDeque<(u32, Known)>,
+    /// Those in memory that have a tail, by its first unit.
+    tailed: BTreeMap<u64, u32>,
+    /// The shared page that was [looked at](dense) last.
+    look: u32,
 }
 
 /// The arena of blobs.
@@ -84,7 +104,8 @@ impl Blobs {
         let pages = usize::try_from(bytes / PAGE_BYTES as u64).unwrap_or(usize::MAX);
         let pages = pages.clamp(1, u32::MAX as usize);
         // What is not in memory has a number, too; and a huge page would be more than was asked for.
-        let numbers = if budget.is_bounded() { MOST_BLOBS } else { pages + 1 };
+        let most = (pages * PAGE_UNITS / SHORTEST + 1).min(u32::MAX as usize);
+        let numbers = if budget.is_bounded() { MOST_BLOBS } else { most };
         let units = Arena::new(pages * PAGE_UNITS, !budget.is_bounded())?;
         if !budget.is_bounded() {
             units.end_small();
@@ -104,6 +125,8 @@ impl Blobs {
                 changed: 0,
                 kept: 0,
                 ring: VecDeque::new(),
+                tailed: BTreeMap::new(),
+                look: 0,
             }),
             budget,
         })
@@ -117,7 +140,7 @@ impl Blobs {
         Presence::new(&self.table.slot(number as usize)[3])
     }
 
-    /// Where the blob is; without pages if it is not in memory.
+    /// Where the blob is; nowhere if it is not in memory.
     fn place(&self, number: u32) -> Place {
         let entry = self.table.slot(number as usize);
         // Relaxed: by the holder of the mutex, or of an object that nobody else changes.
@@ -162,8 +185,7 @@ impl Blobs {
     /// that a cut in between does not take it for a part of the tree.
     pub(crate) fn write(&self, number: u32, value: &[u8], place: Place) {
         self.fill(place, value);
-        let _books = lock(&self.books);
-        self.settle(number, place, value.len(), 0);
+        self.settle(&mut lock(&self.books), number, place, value.len(), 0);
     }
 
     /// Stamps the blob with the epoch in which a frame began to refer to it.
@@ -208,7 +230,7 @@ impl Blobs {
         match value {
             Some((value, place)) => {
                 self.fill(place, value);
-                self.settle(number, place, length, STORED);
+                self.settle(&mut books, number, place, length, STORED);
                 self.join_ring(&mut books, number);
             }
             None => {
@@ -221,30 +243,11 @@ impl Blobs {
         Ok(())
     }
 
-    /// Stores a value into a place that was taken for it.
-    pub(crate) fn fill(&self, place: Place, value: &[u8]) {
-        // Release fence: a reader that sees what is stored from here on also sees that the blob
-        // that was here has left (pool::presence, edge 2).
-        fence(Ordering::Release);
-        let (body, tail) = value.split_at(value.len().min(place.body()));
-        self.store_units(place.first as usize * PAGE_UNITS, body);
-        self.store_units(place.tail as usize, tail);
-    }
-
-    fn store_units(&self, first: usize, value: &[u8]) {
-        for (unit, chunk) in (first..).zip(value.chunks(UNIT_BYTES)) {
-            let words = self.units.slot(unit);
-            for (word, bytes) in words.iter().zip(chunk.chunks(8)) {
-                let mut full = [0; 8];
-                full[..bytes.len()].copy_from_slice(bytes);
-                // Relaxed: published by the blob's presence.
-                word.store(u64::from_le_bytes(full), Ordering::Relaxed);
-            }
-        }
-    }
-
     /// The blob is in this place from now on.
-    fn settle(&self, number: u32, place: Place, length: usize, flags: u64) {
+    fn settle(&self, books: &mut Books, number: u32, place: Place, length: usize, flags: u64) {
+        if place.units > 0 {
+            books.tailed.insert(place.tail, number);
+        }
         let (first, third) = place.words(length);
         let entry = self.table.slot(number as usize);
         // Relaxed: published by the presence, and with the reference to the blob.
@@ -256,64 +259,6 @@ impl Blobs {
     fn join_ring(&self, books: &mut Books, number: u32) {
         if self.budget.is_bounded() {
             books.ring.push_back((number, self.presence(number).observe()));
-        }
-    }
-
-    /// Copies the blob's bytes to the end of `out`.
-    #[must_use]
-    pub(crate) fn read(&self, number: u32, length: usize, out: &mut Vec<u8>) -> Copied {
-        let Some(entry) = self.entry(number) else { return Copied::Gone };
-        let presence = Presence::new(&entry[3]);
-        let start = out.len();
-        // A turn that does not count saw the pages being given up or filled.
-        loop {
-            let known = presence.observe();
-            let copied = self.copy(entry, known, length, out);
-            if presence.holds(known) {
-                if copied == Copied::Done {
-                    presence.touch(known);
-                }
-                return copied;
-            }
-            out.truncate(start);
-        }
-    }
-
-    /// One attempt, valid if the presence still holds.
-    fn copy(
-        &self,
-        entry: &[AtomicU64; TABLE_WORDS],
-        known: Known,
-        length: usize,
-        out: &mut Vec<u8>,
-    ) -> Copied {
-        // Relaxed, all of it: validated by the presence.
-        let third = entry[2].load(Ordering::Relaxed);
-        if length_of(third) != length {
-            return Copied::Gone;
-        }
-        if known.is(ABSENT) {
-            return Copied::Absent;
-        }
-        let place = Place::of(entry[0].load(Ordering::Relaxed), third);
-        if place.pages == 0 || length > place.bytes() || place.end() > self.units.slots() as u64 {
-            return Copied::Gone;
-        }
-        let start = out.len();
-        out.resize(start + length, 0);
-        let (body, tail) = out[start..].split_at_mut(length.min(place.body()));
-        self.load_units(place.first as usize * PAGE_UNITS, body);
-        self.load_units(place.tail as usize, tail);
-        Copied::Done
-    }
-
-    fn load_units(&self, first: usize, out: &mut [u8]) {
-        for (unit, chunk) in (first..).zip(out.chunks_mut(UNIT_BYTES)) {
-            let words = self.units.slot(unit);
-            for (word, bytes) in words.iter().zip(chunk.chunks_mut(8)) {
-                let full = word.load(Ordering::Relaxed).to_le_bytes();
-                bytes.copy_from_slice(&full[..bytes.len()]);
-            }
         }
     }
 
@@ -353,15 +298,16 @@ impl Blobs {
         }
         let length = self.length(number).expect("its number is in the table");
         let kept = if now.is(KEPT) { KEPT } else { 0 };
-        self.settle(number, place, length, STORED | kept);
+        self.settle(&mut books, number, place, length, STORED | kept);
         books.absent -= 1;
         self.join_ring(&mut books, number);
         true
     }
 
-    /// Gives up the pages of the blob that has been without a reader longest, among those that are
-    /// stored; false if there is no such blob.
-    pub(crate) fn evict(&self) -> bool {
+    /// Gives up the place of the blob that has been without a reader longest, among those that are
+    /// stored; where pages are wanted, with its neighbours if there is no page without them. False if
+    /// there is no such blob.
+    pub(crate) fn evict(&self, wanted: Wanted) -> bool {
         let mut books = lock(&self.books);
         // Once to see which are not read again, and once to find one.
         for _ in 0..=2 * books.ring.len() {
@@ -375,17 +321,28 @@ impl Blobs {
                 continue;
             }
             let place = self.place(number);
-            let kept = if known.is(KEPT) || presence.observe().is(KEPT) { KEPT } else { 0 };
-            // Before the pages go: pool::presence, edge 2.
-            presence.begin(STORED | ABSENT | kept);
-            // Release: edge 2, too. The blob is still one: who finds it without pages is to see that
-            // they are another life's.
-            self.table.slot(number as usize)[0].store(0, Ordering::Release);
-            books.absent += 1;
-            self.release_place(&mut books, place);
+            self.give_up(&mut books, number);
+            if place.is_alone() && wanted == Wanted::Pages {
+                for number in self.neighbours(&books, place) {
+                    self.give_up(&mut books, number);
+                }
+            }
             return true;
         }
         false
+    }
+
+    /// Gives up the place of a stored blob that is in memory.
+    fn give_up(&self, books: &mut Books, number: u32) {
+        let (presence, place) = (self.presence(number), self.place(number));
+        let kept = if presence.observe().is(KEPT) { KEPT } else { 0 };
+        // Before the pages go: pool::presence, edge 2.
+        presence.begin(STORED | ABSENT | kept);
+        // Release: edge 2, too. The blob is still one: who finds it without pages is to see that
+        // they are another life's.
+        self.table.slot(number as usize)[0].store(0, Ordering::Release);
+        books.absent += 1;
+        self.release_place(books, place);
     }
 
     /// Notes that no frame refers to the blob any more and a pin needs it.
@@ -412,10 +369,7 @@ impl Blobs {
         for number in stored {
             let presence = self.presence(number);
             let count = self.counted(&books, number);
-            match presence.observe().is(KEPT) {
-                true => books.kept -= count,
-                false => books.changed -= count,
-            }
+            *books.held_by(presence.observe().flags()) -= count;
             books.short.remove(&number);
             presence.set(STORED);
             self.join_ring(&mut books, number);
@@ -436,7 +390,7 @@ impl Blobs {
         let was = presence.observe();
         let place = self.place(number);
         let counted = self.counted(books, number);
-        // No pages: no blob. An optimistic reader then starts again. Before the new life, so that
+        // No place: no blob. An optimistic reader then starts again. Before the new life, so that
         // nobody takes the pages for its own.
         entry[0].store(0, Ordering::Relaxed);
         // Whoever writes the next blob of this number has it listed before it is complete;
@@ -450,12 +404,10 @@ impl Blobs {
         if !was.is(STORED) {
             books.unstored.remove(&number);
             books.short.remove(&number);
-            match was.is(KEPT) {
-                true => books.kept -= counted,
-                false => books.changed -= counted,
-            }
+            *books.held_by(was.flags()) -= counted;
         }
         self.release_place(books, place);
+        self.gather(books);
         books.free_numbers.insert(number);
         // Those that have gone are not to outnumber those that are there.
         if books.ring.len() > 2 * (books.blobs - books.absent) + RING {
@@ -493,56 +445,16 @@ impl Blobs {
         (books.used(), books.blobs, books.absent)
     }
 
-    /// Stored blobs in memory, about.
+    /// Stored blobs in memory.
     pub(crate) fn evictable(&self) -> usize {
-        lock(&self.books).ring.len()
+        let books = lock(&self.books);
+        books.blobs - books.absent - books.unstored.len()
     }
 
     /// Pages that have memory, in use or not.
     pub(crate) fn warm(&self) -> usize {
         let books = lock(&self.books);
         books.used() + books.spare()
-    }
-
-    /// What does not add up.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let books = lock(&self.books);
-        let (mut runs, mut tails) = (Vec::new(), Vec::new());
-        let (mut blobs, mut absent, mut changed, mut kept) = (0, 0, 0, 0);
-        let mut unstored = BTreeSet::new();
-        let there = books.ring.iter().filter(|&&(n, of)| self.presence(n).observe().same_life(of));
-        let ring: BTreeSet<u32> = there.map(|&(number, _)| number).collect();
-        for number in (1..books.next_number).filter(|n| !books.free_numbers.contains(n)) {
-            let place = self.place(number);
-            let known = self.presence(number).observe();
-            let length = self.length(number).unwrap_or(0);
-            let right = parts(length) == (place.pages, place.units) && place.bytes() >= length;
-            if right == known.is(ABSENT) {
-                return Err(format!("blob {number} of {length} bytes is {known:?} in {place:?}"));
-            }
-            blobs += 1;
-            absent += usize::from(!right);
-            if right {
-                runs.push((place.first, place.pages));
-            }
-            if place.units > 0 {
-                tails.push((self.mirrored(place.tail, place.units) as u32, place.units));
-            }
-            if !known.is(STORED) {
-                unstored.insert(number);
-                let held = if known.is(KEPT) { &mut kept } else { &mut changed };
-                *held += self.counted(&books, number);
-            } else if right && self.budget.is_bounded() && !ring.contains(&number) {
-                return Err(format!("blob {number} can never be given up"));
-            }
-        }
-        let found = (blobs, absent, changed, kept);
-        let counted = (books.blobs, books.absent, books.changed, books.kept);
-        if found != counted || unstored != books.unstored {
-            return Err(format!("blobs, absent, changed and kept pages: {found:?}, {counted:?}"));
-        }
-        books.tails.check(tails.into_iter())?;
-        books.pages.check(runs)
     }
 
     pub(crate) fn full(&self) -> Error {

@@ -120,7 +120,7 @@ pub struct PoolOptions {
     /// Most bytes of frames in memory, copies kept for a cut included; at most 512 GiB are used. In a pool
     /// [with a source](Pool::with_source) the blobs in memory are part of this.
     pub frame_bytes: u64,
-    /// Most bytes of blobs (values over 3.5 KiB). Not used in a pool with a source.
+    /// Most bytes of blobs (values over 3,000 bytes). Not used in a pool with a source.
     pub blob_bytes: u64,
     /// Whether to ask the system for huge pages.
     pub huge_pages: bool,

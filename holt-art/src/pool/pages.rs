@@ -133,6 +133,11 @@ impl Runs {
         self.add(first + pages, at + length - first - pages);
     }
 
+    /// How many pages or units there are.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
     /// First page and number of pages of each, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
         self.by_place.iter().map(|(&first, &pages)| (first, pages))

@@ -1,13 +1,16 @@
 //! Where a blob lies: whole pages in a run, and what is beyond them in units.
 //!
 //! ```text
-//! word 0: first page (32) | pages (32); zero when the blob is not in memory
+//! word 0: first page (32) | pages, and one more (32); zero when the blob is not in memory
 //! word 2: length in bytes (28) | first unit of the tail (36)
 //! ```
 //!
 //! The tail is shorter than a page and lies in [pages that blobs share](super::tails). So at most a unit
-//! of a blob is unused, but whoever gives a blob up gives up whole pages with it, and need not wait
-//! for its neighbours: all blobs have one at least.
+//! of a blob is unused, but whoever gives up a blob of a page or more gives up whole pages with it, and need
+//! not wait for its neighbours. A shorter one is a tail *alone*, and its neighbours are given up with it
+//! where a whole page is wanted (see [`neighbours`](super::blobs)).
+
+use std::ops::Range;
 
 use super::pages::{PAGE_BYTES, PAGE_UNITS, UNIT_BYTES};
 use crate::MAX_VALUE;
@@ -17,11 +20,12 @@ const LENGTH_BITS: u32 = 28;
 
 const _: () = assert!(MAX_VALUE < 1 << LENGTH_BITS);
 
-/// Whole pages and units that a value of so many bytes takes.
+/// Whole pages and units that a value of so many bytes takes; one unit at least, so that there is a
+/// place for it.
 pub(crate) fn parts(length: usize) -> (u32, u32) {
+    let length = length.max(1);
     let (pages, units) = (length / PAGE_BYTES, (length % PAGE_BYTES).div_ceil(UNIT_BYTES));
-    let (pages, units) =
-        if pages == 0 || units == PAGE_UNITS { (pages + 1, 0) } else { (pages, units) };
+    let (pages, units) = if units == PAGE_UNITS { (pages + 1, 0) } else { (pages, units) };
     (pages as u32, units as u32)
 }
 
@@ -38,10 +42,10 @@ pub(crate) fn most_pages(blobs: usize, bytes: u64) -> u64 {
     (bytes / PAGE_BYTES as u64).saturating_add(2 * blobs as u64)
 }
 
-/// See the module's documentation.
+/// See the module's documentation. One without pages and units is nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Place {
-    /// First page.
+    /// First page; 0 if there is none.
     pub(crate) first: u32,
     /// Number of pages.
     pub(crate) pages: u32,
@@ -54,18 +58,25 @@ pub(crate) struct Place {
 impl Place {
     /// The first word, and the third for a value of this length.
     pub(crate) fn words(self, length: usize) -> (u64, u64) {
-        let first = u64::from(self.first) | u64::from(self.pages) << 32;
+        let first = u64::from(self.first) | (u64::from(self.pages) + 1) << 32;
         (first, length as u64 | self.tail << LENGTH_BITS)
     }
 
-    /// Of the two words; without pages if there are none. What was read optimistically may be any.
+    /// Of the two words; nowhere if the first one says so. What was read optimistically may be any.
     pub(crate) fn of(first: u64, third: u64) -> Self {
-        let pages = (first >> 32) as u32;
-        if pages == 0 {
-            return Self::default();
-        }
+        let Some(pages) = ((first >> 32) as u32).checked_sub(1) else { return Self::default() };
         let (_, units) = parts(length_of(third));
         Self { first: first as u32, pages, tail: third >> LENGTH_BITS, units }
+    }
+
+    /// Whether the blob is not in memory.
+    pub(crate) fn is_nowhere(self) -> bool {
+        self.pages == 0 && self.units == 0
+    }
+
+    /// Whether the blob is a tail alone.
+    pub(crate) fn is_alone(self) -> bool {
+        self.pages == 0 && self.units > 0
     }
 
     /// Bytes that there is room for.
@@ -84,11 +95,15 @@ impl Place {
         pages.max(self.tail + u64::from(self.units))
     }
 
+    /// The pages that the tail is in.
+    pub(crate) fn shared(self) -> Range<u64> {
+        let units = PAGE_UNITS as u64;
+        self.tail / units..(self.tail + u64::from(self.units)).div_ceil(units)
+    }
+
     /// Pages that the blob is in, alone or with others: what its staying keeps in memory at most.
     pub(crate) fn touched(self) -> usize {
-        let units = PAGE_UNITS as u64;
-        let shared = (self.tail + u64::from(self.units)).div_ceil(units) - self.tail / units;
-        self.pages as usize + if self.units > 0 { shared as usize } else { 0 }
+        self.pages as usize + if self.units > 0 { self.shared().count() } else { 0 }
     }
 }
 
@@ -103,17 +118,20 @@ mod tests {
 
     #[test]
     fn a_value_leaves_less_than_a_unit_unused() {
-        for length in (PAGE_BYTES - UNIT_BYTES + 1..5 * PAGE_BYTES).chain([MAX_VALUE]) {
+        for length in (1..5 * PAGE_BYTES).chain([MAX_VALUE]) {
             let (pages, units) = parts(length);
             let place = Place { first: 3, pages, tail: (1 << 35) - 1, units };
             assert!((length..length + UNIT_BYTES).contains(&place.bytes()), "{length}");
+            assert!(!place.is_nowhere() && place.is_alone() == (place.body() == 0), "{length}");
             let (first, third) = place.words(length);
             assert_eq!((Place::of(first, third), length_of(third)), (place, length));
+            assert!(Place::of(0, third).is_nowhere());
             let (least, most) = pages_for(length);
             assert!((least..=most).contains(&place.touched()), "{length}");
             assert!(most as u64 <= most_pages(1, length as u64));
         }
-        assert_eq!([0, 1, PAGE_BYTES].map(parts), [(1, 0); 3]);
-        assert_eq!(parts(PAGE_BYTES + 1), (1, 1));
+        assert_eq!([0, 1, UNIT_BYTES].map(parts), [(0, 1); 3]);
+        assert_eq!([PAGE_BYTES - UNIT_BYTES, PAGE_BYTES].map(parts), [(0, 15), (1, 0)]);
+        assert_eq!([PAGE_BYTES - 1, PAGE_BYTES + 1].map(parts), [(1, 0), (1, 1)]);
     }
 }

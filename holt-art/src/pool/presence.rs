@@ -8,7 +8,8 @@
 //! | 1 | stored: a committed cut has the blob, so its pages may be given up |
 //! | 2 | read since the clock last came by |
 //! | 3 | kept: no frame refers to it any more, and a pin needs it |
-//! | 8..64 | *life*: how often the pages of this number have been given up or filled |
+//! | 4 | moving: its tail is on its way to other units |
+//! | 8..64 | *life*: how often the pages of this number have been given up or filled, twice for a move |
 //!
 //! All but bit 2 is stored by the holder of the mutex of the blobs' books. Bit 2 is set by readers.
 //!
@@ -23,9 +24,14 @@
 //!    Who takes them from there passes a release fence before the first store; the reader who sees
 //!    any of that passes the acquire fence in [`holds`](Presence::holds), and then sees the new life.
 //!    That the blob has no pages any more is stored behind the new life by a release, for the same reader.
+//! 3. *Moving → reader of the life before*: a tail moves under the mutex. That it does is a life of its own,
+//!    whose readers copy nothing and wait for the mutex. It begins before a release fence, behind which the tail
+//!    is copied and its new place is stored. So who came before and met any of that sees the new life, as by edge 2;
+//!    the units that the tail leaves go to the books behind the life in which it has arrived.
 //!
 //! Checked by `tests/loom/blobs.rs`: `a_blob_that_leaves_is_read_whole_or_not_at_all`,
-//! `a_blob_that_comes_back_is_the_same_also_where_another_has_been`.
+//! `a_blob_that_comes_back_is_the_same_also_where_another_has_been`,
+//! `a_tail_that_moves_is_read_whole_while_another_blob_gets_its_units`.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -37,6 +43,8 @@ pub(crate) const STORED: u64 = 2;
 const USED: u64 = 4;
 /// Only a pin needs it.
 pub(crate) const KEPT: u64 = 8;
+/// Its tail is being moved.
+pub(crate) const MOVING: u64 = 16;
 /// The first life.
 const LIFE: u64 = 1 << 8;
 
@@ -51,6 +59,11 @@ pub(crate) struct Known(u64);
 impl Known {
     pub(crate) fn is(self, flag: u64) -> bool {
         self.0 & flag != 0
+    }
+
+    /// All flags.
+    pub(crate) fn flags(self) -> u64 {
+        self.0 % LIFE
     }
 
     /// Whether the other one is of the same life.

@@ -96,6 +96,11 @@ impl Tails {
         self.idle.len()
     }
 
+    /// Free units of pages that are in use.
+    pub(crate) fn holes(&self) -> usize {
+        self.free.total() - self.idle.len() * PAGE_UNITS
+    }
+
     /// Pages from the end of the arena on that may not be used for anything else.
     pub(crate) fn pages(&self) -> u32 {
         self.end

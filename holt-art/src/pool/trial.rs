@@ -24,7 +24,7 @@ use super::gate::Closed;
 use super::moves::Moving;
 use super::place::{most_pages, pages_for};
 use crate::frame::View;
-use crate::frame::leaf::MAX_INLINE;
+use crate::frame::leaf::MAX_PLACED;
 use crate::sync::{Ordering, lock};
 
 /// Free frames that one mutation cannot use up, however deep its key lies.
@@ -216,7 +216,7 @@ impl<'a> Trial<'a> {
     /// # Ok::<(), holt_art::Error>(())
     /// ```
     pub fn is_hopeless(&self, longest: usize) -> bool {
-        let next = if longest > MAX_INLINE {
+        let next = if longest > MAX_PLACED {
             pages_for(longest).1.div_ceil(SLOT_PAGES) + BESIDE
         } else {
             0

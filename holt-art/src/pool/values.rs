@@ -11,10 +11,10 @@
 //! [`Cut::still_read`]: crate::Cut::still_read
 
 use super::Pool;
-use super::blobs::{BLOB_OBJECT, UNBORN};
+use super::blobs::{BLOB_OBJECT, UNBORN, Wanted};
 use super::books::SLOT_PAGES;
 use super::kept::Item;
-use super::place::{Place, pages_for};
+use super::place::{Place, pages_for, parts};
 use crate::MAX_VALUE;
 use crate::error::Error;
 use crate::sync::lock;
@@ -106,12 +106,13 @@ impl Pool {
 
     /// Takes a place for a value, for which others are given up if need be.
     fn take_place(&self, length: usize) -> Result<Place, Error> {
+        let wanted = if parts(length).0 > 0 { Wanted::Pages } else { Wanted::Units };
         let mut given_up = 0;
         while given_up < 4 * pages_for(length).1 + PATIENCE {
             if let Some(place) = self.blobs.take(length) {
                 return Ok(place);
             }
-            match self.budget.is_bounded() && (self.give_slot_back() || self.evict()) {
+            match self.budget.is_bounded() && (self.give_slot_back() || self.evict(wanted)) {
                 true => given_up += 1,
                 false => break,
             }

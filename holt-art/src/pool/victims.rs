@@ -3,6 +3,7 @@
 
 use super::Pool;
 use super::absent::Left;
+use super::blobs::Wanted;
 use super::clock::{Clock, Hand, MIN_SLOTS};
 use super::pins::Since;
 use crate::sync::{Ordering, lock};
@@ -15,7 +16,7 @@ const ATTEMPTS: usize = 1024;
 
 impl Pool {
     /// Gives up a frame or a blob, so that there is memory; false if nothing can be given up.
-    pub(super) fn evict(&self) -> bool {
+    pub(super) fn evict(&self, wanted: Wanted) -> bool {
         let Some(clock) = self.clock.as_deref() else { return false };
         let mut hand = lock(&clock.hand);
         let frames = lock(&self.books).slots_used();
@@ -26,9 +27,9 @@ impl Pool {
         if blob {
             hand.turn -= frames + blobs;
         }
-        let given_up = (blob && self.blobs.evict())
+        let given_up = (blob && self.blobs.evict(wanted))
             || self.evict_frame(clock, &mut hand, frames)
-            || self.blobs.evict();
+            || self.blobs.evict(wanted);
         if given_up {
             // Relaxed: a number to look at.
             clock.evictions.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +101,7 @@ impl Pool {
             if slot.is_some() {
                 return slot;
             }
-            if !self.trade_pages_for_slot() && !self.evict() {
+            if !self.trade_pages_for_slot() && !self.evict(Wanted::Pages) {
                 return None;
             }
         }

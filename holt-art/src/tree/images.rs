@@ -10,7 +10,7 @@ use super::outcome::Version;
 use crate::frame::build::Loose;
 use crate::frame::copy::{Placed, build};
 use crate::frame::edit::Edit;
-use crate::frame::leaf::{MAX_INLINE, Shape, Value};
+use crate::frame::leaf::{MAX_PLACED, Shape, Value};
 use crate::frame::{
     Entry, FRAME_WORDS, Kind, MIN_ENTRIES, Nature, Ref, Target, View, Words, words_for,
 };
@@ -153,13 +153,13 @@ impl Images {
 
     /// Words of a leaf for a value of this length.
     fn leaf_words(suffix: usize, value: &[u8]) -> usize {
-        Shape { suffix, value: value.len(), blob: value.len() > MAX_INLINE }.words()
+        Shape { suffix, value: value.len(), blob: value.len() > MAX_PLACED }.words()
     }
 
     /// Writes a leaf, for which there is room, into the last image.
     fn write_leaf(&mut self, suffix: &[u8], value: &[u8], version: Version) -> Ref {
         let index = self.large.len();
-        let large = value.len() > MAX_INLINE;
+        let large = value.len() > MAX_PLACED;
         let image = self.last();
         let at = image.take(Self::leaf_words(suffix.len(), value));
         let length = value.len();

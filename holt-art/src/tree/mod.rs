@@ -20,6 +20,8 @@ mod merge;
 mod moving;
 #[cfg(test)]
 mod nested;
+#[cfg(all(test, not(loom)))]
+mod older;
 pub(crate) mod outcome;
 mod path;
 mod prefix;

@@ -175,8 +175,9 @@ fn a_subtree_is_not_moved_between_two_frames_that_are_both_too_full_for_it() {
     }
     assert_sound(&tree, &[b"pal", b"pnl"]);
     let pass = tree.pool.enter();
-    let version = || Version::new(2).unwrap();
-    let put = tree.put(&pass, b"pflong", &[b'v'; 3560], Condition::Always, version).unwrap();
+    let version = |_| Version::new(2).unwrap();
+    let value = Value::Inline(&[b'v'; 3560]);
+    let put = tree.put_value(Key::new(b"pflong"), value, Condition::Always, version).unwrap();
     assert!(matches!(put, Put::Inserted(_)));
     drop(pass);
     assert_sound(&tree, &[b"pal", b"pnl"]);

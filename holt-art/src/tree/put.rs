@@ -6,7 +6,7 @@ use super::outcome::{Condition, Put, Version};
 use super::path::PATIENCE;
 use crate::error::Error;
 use crate::frame::key::Key;
-use crate::frame::leaf::{Leaf, MAX_INLINE, Value};
+use crate::frame::leaf::{Leaf, MAX_PLACED, Value};
 use crate::frame::put::{Done, MAX_REST, Rest, RestEnd, put, rest_length};
 use crate::frame::walk::End;
 use crate::pool::gate::Pass;
@@ -85,7 +85,7 @@ impl Tree {
         }
         self.allow_length(key.len())?;
         let key = Key::new(key);
-        if value.len() <= MAX_INLINE {
+        if value.len() <= MAX_PLACED {
             return self.put_value(key, Value::Inline(value), condition, sequence);
         }
         // The blob is complete before a latch is taken; the reference is all that is
@@ -99,7 +99,7 @@ impl Tree {
         put
     }
 
-    fn put_value(
+    pub(super) fn put_value(
         &self,
         key: Key<'_>,
         value: Value<'_>,

@@ -1,10 +1,10 @@
-//! A blob that leaves memory and comes back beside its readers, who validate nothing else.
+//! A blob that leaves memory and comes back, or moves, beside its readers, who validate nothing else.
 
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use crate::presence::{ABSENT, Presence, STORED};
+use crate::presence::{ABSENT, MOVING, Presence, STORED};
 use crate::support::model;
 
 /// A stored blob of two equal words in one of two pages, and one more than which page that is; zero when it
@@ -19,12 +19,16 @@ struct Stored {
 
 impl Stored {
     fn new() -> Arc<Self> {
+        Self::with_free(Vec::new())
+    }
+
+    fn with_free(free: Vec<usize>) -> Arc<Self> {
         let page = |value| [AtomicU64::new(value), AtomicU64::new(value)];
         let stored = Self {
             presence: AtomicU64::new(STORED),
             place: AtomicU64::new(1),
             pages: [page(1), page(0)],
-            free: Mutex::new(Vec::new()),
+            free: Mutex::new(free),
         };
         Arc::new(stored)
     }
@@ -57,10 +61,29 @@ impl Stored {
         self.presence().begin(STORED);
     }
 
+    /// Moves the blob to the other page, which is free.
+    fn move_over(&self) {
+        let mut free = self.free.lock().unwrap();
+        let from = self.place.load(Ordering::Relaxed) as usize - 1;
+        let to = free.pop().unwrap();
+        self.presence().begin(STORED | MOVING);
+        fence(Ordering::Release);
+        for (from, to) in self.pages[from].iter().zip(&self.pages[to]) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.place.store(to as u64 + 1, Ordering::Relaxed);
+        self.presence().begin(STORED);
+        free.push(from);
+    }
+
     /// One attempt to read: none when the blob is absent, or that has to be done again.
     fn read(&self) -> Option<(u64, u64)> {
         let known = self.presence().observe();
         if known.is(ABSENT) {
+            return None;
+        }
+        if known.is(MOVING) {
+            drop(self.free.lock().unwrap());
             return None;
         }
         let place = self.place.load(Ordering::Relaxed);
@@ -120,6 +143,28 @@ fn a_blob_that_comes_back_is_the_same_also_where_another_has_been() {
             }
         }
         clock.join().unwrap();
+        assert_eq!(stored.read(), Some((1, 1)));
+    });
+}
+
+#[test]
+fn a_tail_that_moves_is_read_whole_while_another_blob_gets_its_units() {
+    let name = "a_tail_that_moves_is_read_whole_while_another_blob_gets_its_units";
+    model(name, Some(3), || {
+        let stored = Stored::with_free(vec![1]);
+        let writer = {
+            let stored = Arc::clone(&stored);
+            thread::spawn(move || {
+                stored.move_over();
+                assert_eq!(stored.fill(7), Some(0));
+            })
+        };
+        for _ in 0..2 {
+            if let Some(words) = stored.read() {
+                assert_eq!(words, (1, 1), "another blob's words, or some that were not there yet");
+            }
+        }
+        writer.join().unwrap();
         assert_eq!(stored.read(), Some((1, 1)));
     });
 }

@@ -57,7 +57,7 @@ pub(crate) fn value(key: &[u8], token: u64) -> Vec<u8> {
     let mut state = mix(hash ^ mix(token));
     let length = match state % 512 {
         0 => 4096 + (state >> 16) % 36_864,
-        1..=3 => 3400 + (state >> 16) % 1200,
+        1..=3 => 2900 + (state >> 16) % 1700,
         4..=20 => 256 + (state >> 16) % 1200,
         _ => (state >> 16) % 100,
     };

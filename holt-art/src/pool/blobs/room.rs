@@ -7,12 +7,18 @@ use super::{Blobs, Books};
 use crate::error::Error;
 use crate::pool::pages::{PAGE_UNITS, SPARE, SPARE_LEAST};
 use crate::pool::place::{Place, parts};
+use crate::pool::presence::KEPT;
 use crate::sync::lock;
 
 impl Books {
     /// Pages in use, whole or in part.
     pub(super) fn used(&self) -> usize {
         self.pages.used() + self.tails.warm() - self.tails.idle()
+    }
+
+    /// Pages of blobs that are not stored, those of which one with these flags is.
+    pub(super) fn held_by(&mut self, flags: u64) -> &mut usize {
+        if flags & KEPT != 0 { &mut self.kept } else { &mut self.changed }
     }
 
     /// Pages that have memory and are not in use.
@@ -34,7 +40,7 @@ impl Blobs {
 
     fn take_place(&self, books: &mut Books, length: usize, force: bool) -> Option<Place> {
         let (pages, units) = parts(length);
-        let first = self.take_pages(books, pages, force)?;
+        let first = if pages > 0 { self.take_pages(books, pages, force)? } else { 0 };
         let mut place = Place { first, pages, tail: 0, units: 0 };
         if units > 0 {
             let Some(tail) = self.take_tail(books, units, force) else {
@@ -135,6 +141,19 @@ impl Blobs {
         true
     }
 
+    /// The blobs beside one that was a tail alone, in one of the pages that it was in, which is free
+    /// when they are given up, too. None if somebody's tail has to stay in each, or belongs to a
+    /// longer blob, which leaves a page of its own when its turn comes.
+    ///
+    /// Some of them may have been read lately. Were these spared, there might be no page to be had
+    /// from a cache of short blobs of which most are read now and then.
+    pub(super) fn neighbours(&self, books: &Books, place: Place) -> Vec<u32> {
+        let goes = |number: &u32| self.is_stored(*number) && self.place(*number).is_alone();
+        let pages = place.shared().map(|page| self.tails_in(books, page));
+        let pages = pages.filter(|numbers| numbers.iter().all(goes));
+        pages.min_by_key(Vec::len).unwrap_or_default()
+    }
+
     /// Pages of the arena.
     pub(super) fn pages(&self) -> u32 {
         (self.units.slots() / PAGE_UNITS) as u32
@@ -145,6 +164,7 @@ impl Blobs {
             books.pages.give(place.first, place.pages);
         }
         if place.units > 0 {
+            books.tailed.remove(&place.tail);
             books.tails.give(self.mirrored(place.tail, place.units) as u32, place.units);
         }
         let lavish = |books: &Books| {

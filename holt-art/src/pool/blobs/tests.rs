@@ -6,14 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pool::pages::{SPARE, SPARE_LEAST};
-use crate::pool::place::pages_for;
+use crate::pool::place::{pages_for, parts};
 
-/// A few units to several pages, most of them with a tail.
+/// A unit to several pages, most of them with a tail, or a tail alone.
 fn lengths() -> impl Strategy<Value = usize> {
     let unit = UNIT_BYTES;
     prop_oneof![
         4 => PAGE_BYTES - 600..3 * PAGE_BYTES,
         1 => (0..2 * PAGE_UNITS).prop_map(move |units| PAGE_BYTES + units * unit),
+        2 => 1..PAGE_BYTES,
         1 => 1..8 * PAGE_BYTES,
     ]
 }
@@ -23,8 +24,8 @@ enum Step {
     Put(usize),
     /// Of those that there are, about the so manieth.
     Release(usize),
-    /// Gives it up, if it is stored.
-    Evict,
+    /// Gives one up that is stored.
+    Evict(Wanted),
     Yield(usize),
     /// All so far are in a committed cut.
     Store,
@@ -34,7 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => lengths().prop_map(Step::Put),
         6 => any::<usize>().prop_map(Step::Release),
-        2 => Just(Step::Evict),
+        2 => prop_oneof![Just(Wanted::Pages), Just(Wanted::Units)].prop_map(Step::Evict),
         1 => (1..40_usize).prop_map(Step::Yield),
         1 => Just(Step::Store),
     ];
@@ -118,7 +119,7 @@ impl World {
             assert_eq!((self.blobs.used(), self.blobs.held()), before);
             return false;
         };
-        assert!(place.bytes() < length + UNIT_BYTES || length < PAGE_BYTES);
+        assert!(place.bytes() < length + UNIT_BYTES);
         let (least, most) = pages_for(length);
         assert!((least..=most).contains(&place.touched()));
         let number = self.blobs.count_new(place, place.touched()).unwrap();
@@ -138,8 +139,8 @@ impl World {
                     self.model.remove(&number);
                 }
             }
-            Step::Evict => {
-                if self.blobs.evict() {
+            Step::Evict(wanted) => {
+                if self.blobs.evict(wanted) {
                     for (&number, (_, there)) in &mut self.model {
                         *there = self.blobs.absent(number).is_none();
                     }
@@ -260,11 +261,19 @@ fn what_lasting_change_leaves_unused_is_a_small_share() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as usize % bound
     };
-    for (shortest, longest) in [(3_600, 4_700), (3_600, 8_200), (5_000, 7_000), (4_100, 70_000)] {
+    let lengths = [
+        (3_100, 3_100),
+        (3_001, 4_095),
+        (3_600, 4_700),
+        (3_600, 8_200),
+        (5_000, 7_000),
+        (4_100, 70_000),
+    ];
+    for (shortest, longest) in lengths {
         let mut world = World::new(None, 1 << 16);
         let (mut numbers, mut payload, mut replaced) = (Vec::new(), 0, 0);
         while replaced < 21 * (8 << 20) {
-            let length = shortest + below(longest - shortest);
+            let length = shortest + below(longest - shortest + 1);
             while payload + length > 8 << 20 {
                 let number = numbers.swap_remove(below(numbers.len()));
                 payload -= world.model.remove(&number).unwrap().0;
@@ -292,4 +301,70 @@ impl World {
         numbers.push(number);
         true
     }
+}
+
+#[test]
+fn a_page_is_had_from_tails_alone_by_giving_up_those_that_share_it() {
+    let length = 13 * UNIT_BYTES;
+    for wanted in [Wanted::Pages, Wanted::Units] {
+        let mut world = World::new(Some(256), 256);
+        while world.put(length) {}
+        let (pages, blobs, _) = world.blobs.used();
+        assert!(pages == 256 && blobs * 13 / PAGE_UNITS + 1 >= pages, "{blobs} blobs");
+        world.step(&Step::Store);
+        for given_up in 1..=16 {
+            world.step(&Step::Evict(wanted));
+            world.check();
+            let (left, _, absent) = world.blobs.used();
+            match wanted {
+                Wanted::Pages => assert!(left + given_up <= pages && absent <= 3 * given_up),
+                Wanted::Units => assert_eq!(absent, given_up),
+            }
+        }
+        // What is wanted most often, a place for another of them, costs one of them.
+        assert!(world.put(length));
+    }
+}
+
+#[test]
+fn a_page_is_not_emptied_in_vain_for_a_tail_that_has_to_stay() {
+    let mut world = World::new(Some(64), 64);
+    // One beside the tail of a longer one, and one beside one that no cut has.
+    assert!(world.put(8 * UNIT_BYTES) && world.put(PAGE_BYTES + 8 * UNIT_BYTES));
+    assert!(world.put(8 * UNIT_BYTES));
+    world.step(&Step::Store);
+    assert!(world.put(8 * UNIT_BYTES));
+    for absent in 1..=3 {
+        world.step(&Step::Evict(Wanted::Pages));
+        assert_eq!(world.blobs.used().2, absent);
+        world.check();
+    }
+    assert!(!world.blobs.evict(Wanted::Pages));
+}
+
+#[test]
+fn tails_move_together_when_most_of_them_have_gone() {
+    let mut world = World::new(None, 1 << 12);
+    let mut numbers = Vec::new();
+    for _ in 0..1_024 {
+        assert!(world.put_unchecked(13 * UNIT_BYTES, &mut numbers));
+    }
+    let full = world.blobs.used().0;
+    for number in numbers.iter().copied().filter(|number| number % 4 > 0) {
+        world.blobs.release(number);
+        world.model.remove(&number);
+    }
+    world.check();
+    let used = world.blobs.used().0;
+    println!("{full} pages, and {used} for a quarter of the blobs");
+    assert!(used * 3 <= full);
+}
+
+#[test]
+fn an_arena_can_be_filled_with_tails_alone() {
+    let mut world = World::new(None, 64);
+    let (mut numbers, length) = (Vec::new(), crate::frame::leaf::MAX_PLACED + 1);
+    while world.put_unchecked(length, &mut numbers) {}
+    assert_eq!(numbers.len(), 64 * PAGE_UNITS / length.div_ceil(UNIT_BYTES));
+    world.check();
 }
