@@ -401,7 +401,7 @@ impl<'p, 's> Walker<'p, 's> {
         self.leave()
     }
 
-    /// Adds the next children of a level as long as they are ordinary leaves.
+    /// Adds the next children of a level as long as they are ordinary leaves, or groups of their own.
     #[inline(always)]
     fn leaves<const BACK: bool>(&mut self, level: &Level, steps: &mut Steps<'p, BACK>) -> Ran {
         let Some((byte, item)) = steps.step() else { return Ran::Done };
@@ -414,12 +414,13 @@ impl<'p, 's> Walker<'p, 's> {
         };
         // Behind a crossing of a list that is rolled up there is a group, most likely.
         let leaves = copies && begins(self.view, item, !self.rolls);
-        if !leaves && !(copies && self.rolls) {
+        let groups = copies && self.rolls && !leaves;
+        if !leaves && !groups {
             // It has to be compared with the far end, or looked at as a whole.
             return Ran::Other(byte, item);
         }
         let over = match self.frames.last() {
-            Some(&Frame { number, hold: Hold::Seen(seen), .. }) if self.rolls != leaves => {
+            Some(&Frame { number, hold: Hold::Seen(seen), .. }) if groups || !self.rolls => {
                 self.pool.latch(number).map(|latch| Over { pool: self.pool, parent: (latch, seen) })
             }
             _ => None,
@@ -434,13 +435,13 @@ impl<'p, 's> Walker<'p, 's> {
             delimiter: (self.byte.unwrap_or_default(), clear),
             over,
         };
-        match (self.rolls, leaves) {
-            (true, true) => self.batch.leaves::<BACK, true>(&run, steps, (byte, item)),
-            (true, false) => {
-                let after = self.scan.start_after.as_ref().map(Name::as_slice);
-                self.batch.groups::<BACK>(&run, after, steps, (byte, item))
-            }
-            (false, _) => self.batch.leaves::<BACK, false>(&run, steps, (byte, item)),
+        if groups {
+            let after = self.scan.start_after.as_ref().map(Name::as_slice);
+            self.batch.groups::<BACK>(&run, after, steps, (byte, item))
+        } else if self.rolls {
+            self.batch.leaves::<BACK, true>(&run, steps, (byte, item))
+        } else {
+            self.batch.leaves::<BACK, false>(&run, steps, (byte, item))
         }
     }
 
