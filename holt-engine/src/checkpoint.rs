@@ -23,6 +23,7 @@ use crate::catalog::Catalog;
 use crate::core::{Core, Files};
 use crate::error::Error;
 use crate::log::Log;
+use crate::reclaim;
 use crate::sync::{Arc, MutexGuard, lock};
 use crate::trace;
 
@@ -205,6 +206,10 @@ pub(crate) fn amid_replay<D: Disk>(
 
 /// See [`Db::compact`](crate::Db::compact).
 pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
+    // What hangs in the trash would be packed, and leave holes as soon as it is freed. Before checkpoints have to
+    // wait, as one may be needed to make room for it. Who may not make checkpoints may not do that either.
+    core.log_for_checkpoint()?;
+    reclaim::empty(core)?;
     let _alone = lock(&core.checkpointing);
     let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
     tidy(core)?;

@@ -22,6 +22,9 @@ use crate::sync::{
 /// Subtrees that are freed in one pass of the gate, which a checkpoint has to wait for.
 const AT_ONCE: usize = 4;
 
+/// Most passes that somebody makes who wants the trash to be empty.
+const MOST_STEPS: u32 = 1 << 20;
+
 /// How the thread hears that there is something to do.
 #[derive(Debug, Default)]
 pub(crate) struct Trash {
@@ -131,6 +134,28 @@ fn reclaim<D: Disk>(core: &Core<D>) -> Result<bool, Error> {
             outcome => return outcome,
         }
     }
+}
+
+/// Takes all of the trash apart that there is, or as much as there is room for, beside the thread that does it otherwise. For
+/// who must not hold back checkpoints meanwhile.
+///
+/// # Errors
+///
+/// Damage, or the failure of the disk.
+pub(crate) fn empty<D: Disk>(core: &Core<D>) -> Result<(), Error> {
+    // Bounded, as others may go on removing.
+    for _ in 0..MOST_STEPS {
+        match reclaim(core) {
+            Ok(true) => {}
+            // What has no room now is taken apart later.
+            Ok(false)
+            | Err(Error::Tree(TreeError::PoolFull { .. }) | Error::CacheTooSmall { .. }) => {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn run<D: Disk>(trash: &Trash, weak: &Weak<Core<D>>) {

@@ -109,6 +109,29 @@ fn a_tenth_that_is_left_and_compacted_takes_little_more_than_a_fresh_load() {
     }
 }
 
+/// What was removed by the prefix is freed by a thread of its own, which may not have come to it yet.
+#[test]
+fn a_compaction_gives_back_what_was_removed_by_the_prefix_just_before() {
+    let seed = seed(0x5EED_0C0C);
+    let disk = SimDisk::new(seed);
+    let db = open(&disk);
+    let tree = db.default_tree();
+    for round in 0..30 {
+        for n in 0..4_000_u32 {
+            tree.put(format!("tmp/{}/{n:05}", n % 7).as_bytes(), &[b'v'; 100]).unwrap();
+        }
+        tree.put(b"kept", b"value").unwrap();
+        db.checkpoint().unwrap();
+        let full = db.stats().unwrap();
+        assert!(full.live_bytes > 400_000, "round {round}: {full:?}");
+        tree.delete_prefix(b"tmp/").unwrap();
+        db.compact().unwrap();
+        let left = db.stats().unwrap();
+        assert!(!left.reclaiming && left.frames < 6, "round {round}: {left:?}");
+        assert!(left.store_bytes <= left.live_bytes + (80 << 10), "round {round}: {left:?}");
+    }
+}
+
 #[test]
 fn churn_at_constant_size_keeps_the_data_file_within_twice_its_contents() {
     let seed = seed(0xC4_0B11);

@@ -61,8 +61,8 @@ impl<D: Disk> Db<D> {
         checkpoint::make(self.lease.core())
     }
 
-    /// Makes the frame file as short as it can be: makes a checkpoint, then moves what lies at the
-    /// file's end into holes and gives the end back. For after heavy deletion; what churn leaves is
+    /// Makes the frame file as short as it can be: frees what was removed by the prefix, makes a checkpoint, then moves
+    /// what lies at the file's end into holes and gives the end back. For after heavy deletion; what churn leaves is
     /// given back without it. Readers and writers go on. Killed or without power at any moment of
     /// it, the database opens with the same contents.
     ///
