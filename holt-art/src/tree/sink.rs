@@ -78,12 +78,10 @@ impl Tree {
         let mut failure = None;
         let mut largest: &[Inline] = &[];
         let ascending = frame.view().counters().ascending >= ASCENDING;
-        // The last frame that was made for what had no room beside it: the next such finds room there.
-        let mut fresh = None;
         for (&beside, Group { before, parts }) in &groups {
             let mut rest = &parts[..];
             let before = if ascending { &before[..] } else { &[] };
-            for number in [beside].into_iter().chain(before.iter().copied()).chain(fresh) {
+            for number in [beside].into_iter().chain(before.iter().copied()) {
                 // What has been moved so far stays moved: each move is complete in itself.
                 match self.sink_into(frame, number, rest) {
                     Ok(moved) => {
@@ -100,17 +98,13 @@ impl Tree {
                 continue;
             }
             match self.sink_to_fresh(frame, rest) {
-                Ok((moved, number)) => {
-                    freed += words_freed(&rest[..moved]);
-                    // At random both would be full too soon.
-                    fresh = ascending.then_some(number);
-                }
+                Ok(moved) => freed += words_freed(&rest[..moved]),
                 Err(error) => failure = Some(error),
             }
         }
         if freed < WORTH_SINKING && words_freed(largest) >= LAST_RESORT {
             match self.sink_to_fresh(frame, largest) {
-                Ok((moved, _)) => freed += words_freed(&largest[..moved]),
+                Ok(moved) => freed += words_freed(&largest[..moved]),
                 Err(error) => failure = Some(error),
             }
         }
@@ -177,12 +171,8 @@ impl Tree {
     }
 
     /// Moves the parts, or as many of them as fit, from the first on, to a fresh frame.
-    /// Returns how many moved, and where.
-    fn sink_to_fresh(
-        &self,
-        frame: &mut Latched<'_>,
-        parts: &[Inline],
-    ) -> Result<(usize, u32), Error> {
+    /// Returns how many moved.
+    fn sink_to_fresh(&self, frame: &mut Latched<'_>, parts: &[Inline]) -> Result<usize, Error> {
         // A single part always fits.
         let count = fitting(parts, ENTRIES, limit(frame)).max(1);
         let parts = &parts[..count];
@@ -200,7 +190,7 @@ impl Tree {
             .collect();
         build(frame.view(), &placed, below.words(), below_nature, 0).expect("the room was counted");
         link(frame, parts, &placed, below.number());
-        Ok((count, below.number()))
+        Ok(count)
     }
 }
 
