@@ -104,7 +104,7 @@ pub(crate) fn make_pressed<D: Disk>(
     make_alone(core, true)
 }
 
-/// [`make`], by somebody who holds the mutex.
+/// [`make`], by somebody who holds the mutex; if `pressed`, also if nothing was logged since the last one.
 fn make_alone<D: Disk>(core: &Core<D>, pressed: bool) -> Result<Checkpoint, Error> {
     let log = core.log_for_checkpoint()?;
     let (Some(files), Log::Journal(journal)) = (&core.files, log) else {
@@ -213,7 +213,9 @@ pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     let _alone = lock(&core.checkpointing);
     let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
     tidy(core)?;
-    make_alone(core, false)?;
+    // Also if nothing was logged since the last one: the trash may have been emptied, frames have been tidied, and what was kept for
+    // readers of the past is given back by a checkpoint that finds them gone.
+    make_alone(core, true)?;
     let Some(files) = &core.files else { return Ok(Compaction::default()) };
     let report = files.store.compact()?;
     if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {

@@ -132,6 +132,30 @@ fn a_compaction_gives_back_what_was_removed_by_the_prefix_just_before() {
     }
 }
 
+/// A checkpoint keeps on disk what a snapshot reads there. When the snapshot has gone nothing is logged, and so no checkpoint made.
+#[test]
+fn a_compaction_gives_back_what_was_kept_for_a_snapshot_that_has_gone() {
+    let seed = seed(0x5EED_0C0D);
+    let disk = SimDisk::new(seed);
+    let db = open(&disk);
+    let tree = db.default_tree();
+    for n in 0..50_u32 {
+        tree.put(format!("large/{n}").as_bytes(), &[b'v'; 20_000]).unwrap();
+    }
+    db.checkpoint().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    assert!(tree.delete_prefix(b"large/").unwrap());
+    db.compact().unwrap();
+    let kept = db.stats().unwrap();
+    assert!(kept.store_bytes > 1_000_000, "{kept:?}");
+    let read = snapshot.default_tree().unwrap().get(b"large/7").unwrap();
+    assert_eq!(read.as_deref(), Some(&[b'v'; 20_000][..]));
+    drop(snapshot);
+    db.compact().unwrap();
+    let left = db.stats().unwrap();
+    assert!(left.store_bytes <= left.live_bytes + (80 << 10), "{left:?}");
+}
+
 #[test]
 fn churn_at_constant_size_keeps_the_data_file_within_twice_its_contents() {
     let seed = seed(0xC4_0B11);
