@@ -214,8 +214,8 @@ pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
     tidy(core)?;
     // Also if nothing was logged since the last one: the trash may have been emptied, frames have been tidied, and what was kept for
-    // readers of the past is given back by a checkpoint that finds them gone.
-    make_alone(core, true)?;
+    // readers of the past is given back by a checkpoint that finds them gone. An empty file gets no shorter.
+    make_alone(core, bytes_before > 0)?;
     let Some(files) = &core.files else { return Ok(Compaction::default()) };
     let report = files.store.compact()?;
     if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {
