@@ -211,11 +211,14 @@ pub(crate) fn compact<D: Disk>(core: &Core<D>) -> Result<Compaction, Error> {
     core.log_for_checkpoint()?;
     reclaim::empty(core)?;
     let _alone = lock(&core.checkpointing);
-    let bytes_before = core.files.as_ref().map_or(0, |files| files.store.stats().file_bytes);
+    let (bytes_before, live_before) = core.files.as_ref().map_or((0, 0), |files| {
+        let stats = files.store.stats();
+        (stats.file_bytes, stats.live_bytes)
+    });
     tidy(core)?;
     // Also if nothing was logged since the last one: the trash may have been emptied, frames have been tidied, and what was kept for
-    // readers of the past is given back by a checkpoint that finds them gone. An empty file gets no shorter.
-    make_alone(core, bytes_before > 0)?;
+    // readers of the past is given back by a checkpoint that finds them gone. A file without anything gets no shorter.
+    make_alone(core, live_before > 0)?;
     let Some(files) = &core.files else { return Ok(Compaction::default()) };
     let report = files.store.compact()?;
     if let Ok(Log::Journal(journal)) = core.log_for_checkpoint() {
