@@ -114,3 +114,26 @@ fn lists_of_few_short_keys_are_those_of_the_map() {
     }
     assert!(groups > 1_000, "only {groups} groups");
 }
+
+/// A list may begin inside a group that it does not tell of: the keys there make no groups of their own.
+#[test]
+fn a_list_that_begins_inside_a_group_skips_all_of_it() {
+    let map = Art::with_options(PoolOptions::with_bytes(8 << 20, 1 << 20)).unwrap();
+    for key in ["a/", "a//1", "a/b/1", "a/b/2", "a/c/1", "b/1", "c"] {
+        map.put(key.as_bytes(), b"").unwrap();
+    }
+    for n in 0..2_000 {
+        map.put(format!("a/{:02}/{n}", n % 40).as_bytes(), &[7; 60]).unwrap();
+    }
+    for reverse in [false, true] {
+        for after in ["a/", "a/!", "a/07/", "a/b/1"] {
+            let scan = Scan::all().delimiter(b"/").start_after(after.as_bytes()).reverse(reverse);
+            let mut list: Vec<Entry> = map.scan(scan).map(Result::unwrap).collect();
+            if reverse {
+                list.reverse();
+            }
+            assert_eq!(list.len(), 2, "{list:?}");
+            assert_eq!((&list[0], list[1].name()), (&Entry::group(b"b/"), &b"c"[..]));
+        }
+    }
+}

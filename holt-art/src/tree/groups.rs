@@ -30,8 +30,10 @@ impl Batch {
     ) -> Ran {
         let front = Front::new(run.path);
         let (mut byte, mut item) = child;
-        if front.length > MAX_KEY - BEHIND {
-            // The name may become too long.
+        let (delimiter, from) = run.delimiter;
+        let begun = || find_byte(run.path.spelled(), from, front.length, delimiter).is_some();
+        if front.length > MAX_KEY - BEHIND || begun() {
+            // The name may become too long, or the node itself is in a group, as one that the list began in may be.
             return Ran::Other(byte, item);
         }
         let need = front.length + BEHIND;
