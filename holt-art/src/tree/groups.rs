@@ -6,13 +6,12 @@
 
 use super::batch::Batch;
 use super::entry::Item;
-use super::leaves::{BEHIND, Front, Over, PIECE, Ran, Run, copy_piece};
+use super::leaves::{BEHIND, Front, PIECE, Ran, Run, copy_piece};
 use super::spelled::find_byte;
 use crate::MAX_KEY;
 use crate::frame::node::Node;
 use crate::frame::steps::Steps;
 use crate::frame::{Kind, Ref, View};
-use crate::pool::latch::NO_SLOT;
 
 impl Batch {
     /// Adds the group of `child`, and of one child after the other behind it, as long as each is one; none of them
@@ -76,18 +75,9 @@ fn group(run: &Run<'_, '_>, item: Ref, length: usize, name: &mut [u8]) -> Option
     if item.kind() != Kind::Crossing {
         return spell(run.view, item, length, name, run.delimiter).map(|length| (length, false));
     }
-    let Over { pool, parent: (latch, word) } = run.over?;
-    let target = run.view.crossing(item.at());
-    let row = pool.row(target.frame)?;
-    let seen = row.latch().observe();
-    // P5.1: the child's word is read before the parent is validated.
-    if seen.slot() == NO_SLOT || !latch.validate(word) {
-        return None;
-    }
-    let view = View::new(pool.slot_words(seen.slot()));
-    let root = row.root(view, usize::from(target.entry));
+    let (latch, seen, view, root) = run.cross(item)?;
     let length = spell(view, root, length, name, run.delimiter)?;
-    row.latch().validate(seen).then_some((length, true))
+    latch.validate(seen).then_some((length, true))
 }
 
 /// Spells out the prefix of the node `item` behind the first `length` bytes of `name` and returns where the

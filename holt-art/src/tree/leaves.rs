@@ -200,22 +200,13 @@ fn copy_crossed<const BACK: bool, const ROLLS: bool>(
     slots: &mut [Item],
 ) -> (usize, usize) {
     let mut crossed = || {
-        let Over { pool, parent: (latch, word) } = run.over?;
-        let target = run.view.crossing(item.at());
-        let row = pool.row(target.frame)?;
-        let seen = row.latch().observe();
-        // P5.1: the child's word is read before the parent is validated.
-        if seen.slot() == NO_SLOT || !latch.validate(word) {
-            return None;
-        }
-        let view = View::new(pool.slot_words(seen.slot()));
-        let root = row.root(view, usize::from(target.entry));
+        let (latch, seen, view, root) = run.cross(item)?;
         let copied = if root.kind() == Kind::Leaf {
             copy_alone::<ROLLS>(run, byte, (view, root), bytes, at, slots)
         } else {
             copy_node::<BACK, ROLLS>(run, byte, small(view, root)?, bytes, at, slots)
         };
-        if row.latch().validate(seen) { copied } else { None }
+        if latch.validate(seen) { copied } else { None }
     };
     crossed().unwrap_or_default()
 }
@@ -310,7 +301,23 @@ pub(super) fn begins(view: View<'_>, item: Ref, crosses: bool) -> bool {
     }
 }
 
-impl Run<'_, '_> {
+impl<'v> Run<'_, 'v> {
+    /// Follows a crossing, if crossings are followed: the latch of the frame behind it and the word that has to hold still
+    /// when the frame has been read, the frame, and the root. What came from the crossing's own frame is certain then.
+    #[inline(always)]
+    pub(super) fn cross(&self, item: Ref) -> Option<(LatchRef<'v>, Observed, View<'v>, Ref)> {
+        let Over { pool, parent: (latch, word) } = self.over?;
+        let target = self.view.crossing(item.at());
+        let row = pool.row(target.frame)?;
+        let seen = row.latch().observe();
+        // P5.1: the child's word is read before the parent is validated.
+        if seen.slot() == NO_SLOT || !latch.validate(word) {
+            return None;
+        }
+        let view = View::new(pool.slot_words(seen.slot()));
+        Some((row.latch(), seen, view, row.root(view, usize::from(target.entry))))
+    }
+
     /// Whether a name of `length` bytes is of a group.
     #[inline(always)]
     fn has_delimiter(&self, name: &[u8], length: usize) -> bool {
