@@ -11,7 +11,7 @@
 
 use super::Tree;
 use super::path::Step;
-use super::run::{Part, Run};
+use super::run::{Part, Run, fitting, words_with_entries};
 use super::spare::{Spare, settle};
 use super::way::Way;
 use crate::error::Error;
@@ -118,7 +118,7 @@ impl Tree {
     ) -> Option<Parting> {
         let level = frame.view().nature().level;
         let mut plans = [0, 1].map(|side| self.find_room(run, level, &sides[side], &parts[side]));
-        let words = parts.each_ref().map(|parts| words_of(parts));
+        let words = parts.each_ref().map(|parts| words_with_entries(parts));
         let lacking = [0, 1].map(|side| words[side] - taken(&plans[side]));
         let all = run.words() + run.kept_words;
         if lacking == [0, 0] && words[0] + words[1] == all {
@@ -151,7 +151,7 @@ impl Tree {
         let mut rest = parts;
         let mut takers = Vec::new();
         for (room, frame, seen) in homes {
-            let (taken, left) = rest.split_at(fitting(rest, room));
+            let (taken, left) = rest.split_at(fitting(rest.iter(), room).0);
             if !taken.is_empty() {
                 takers.push(Taker { frame, seen, parts: taken.to_vec() });
             }
@@ -163,7 +163,7 @@ impl Tree {
 
 /// Words that takers take.
 fn taken(takers: &[Taker]) -> usize {
-    takers.iter().map(|taker| words_of(&taker.parts)).sum()
+    takers.iter().map(|taker| words_with_entries(&taker.parts)).sum()
 }
 
 /// The parts of the run that are these entries of the frame, in key order.
@@ -180,18 +180,4 @@ fn is_among(parts: &[Part], part: &Part) -> bool {
 /// The parts that are not among those that move.
 fn without(parts: &[Part], moved: &[Part]) -> Vec<Part> {
     parts.iter().filter(|part| !is_among(moved, part)).copied().collect()
-}
-
-/// Words of the parts, with their entries.
-fn words_of(parts: &[Part]) -> usize {
-    parts.iter().map(|part| part.words + 1).sum()
-}
-
-/// How many of the parts, from the first on, fit into `room` words.
-fn fitting(parts: &[Part], room: usize) -> usize {
-    let sums = parts.iter().scan(0, |sum, part| {
-        *sum += part.words + 1;
-        Some(*sum)
-    });
-    sums.take_while(|&sum| sum <= room).count()
 }

@@ -14,7 +14,7 @@ use std::ops::{Range, RangeInclusive};
 use super::Tree;
 use super::path::Step;
 use super::pull::{forks, take_apart};
-use super::run::{Part, Run, few_below, nearest_below};
+use super::run::{Part, Run, few_below, fitting, nearest_below};
 use super::spare::{Spare, settle};
 use crate::error::Error;
 use crate::frame::copy::{copy_subtree, entries};
@@ -401,15 +401,4 @@ fn is_divisible(view: View<'_>, parts: &[Part]) -> bool {
 /// Words of the parts, without their entries.
 fn words_of(parts: &[Part]) -> usize {
     parts.iter().map(|part| part.words).sum()
-}
-
-/// How many of the parts, from the first on, fit into `room` words with their entries, and how many
-/// words these are.
-fn fitting<'r>(parts: impl Iterator<Item = &'r Part>, room: usize) -> (usize, usize) {
-    let sums = parts.scan(0, |sum, part| {
-        *sum += part.words + 1;
-        Some(*sum)
-    });
-    let sums = sums.take_while(|&sum| sum <= room).enumerate();
-    sums.last().map_or((0, 0), |(last, sum)| (last + 1, sum))
 }

@@ -155,8 +155,24 @@ impl Run {
 
     /// Words that the parts take in another frame, their entries included.
     pub(super) fn words(&self) -> usize {
-        self.parts.iter().map(|part| part.words + 1).sum()
+        words_with_entries(&self.parts)
     }
+}
+
+/// Words that parts take in another frame, their entries included.
+pub(super) fn words_with_entries(parts: &[Part]) -> usize {
+    parts.iter().map(|part| part.words + 1).sum()
+}
+
+/// How many of the parts, from the first on, fit into `room` words with their entries, and how many
+/// words these are.
+pub(super) fn fitting<'r>(parts: impl Iterator<Item = &'r Part>, room: usize) -> (usize, usize) {
+    let sums = parts.scan(0, |sum, part| {
+        *sum += part.words + 1;
+        Some(*sum)
+    });
+    let sums = sums.take_while(|&sum| sum <= room).enumerate();
+    sums.last().map_or((0, 0), |(last, sum)| (last + 1, sum))
 }
 
 /// Whether entries of frames of the levels may go to this frame. A tree's root frame has some only
