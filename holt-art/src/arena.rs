@@ -2,7 +2,7 @@
 //!
 //! A slot is an array of atomic words, so any thread may read any slot at any
 //! time without a data race; what the words *mean* is guarded by the version in
-//! the frame table. This is the crate's only file with `unsafe`.
+//! the frame table. All of the crate's `unsafe` is here, but for a call in `frame/reach.rs`.
 
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +27,9 @@ pub(crate) struct Arena<const WORDS: usize> {
 
 /// Alignment of the region: one huge page, so that the system may use them.
 const ALIGN: usize = 2 << 20;
+
+/// Bytes behind the last slot that are there to be read, see [`Arena::wide`].
+const OVERHANG: usize = 4096;
 
 /// Bytes at the beginning of an arena that take memory by small pages.
 const SMALL: usize = 4 << 20;
@@ -58,7 +61,7 @@ impl<const WORDS: usize> Arena<WORDS> {
         };
         let bytes = slots
             .checked_mul(Self::SLOT_BYTES)
-            .and_then(|bytes| bytes.checked_add(ALIGN))
+            .and_then(|bytes| bytes.checked_add(ALIGN + OVERHANG))
             .filter(|&bytes| bytes <= isize::MAX as usize)
             .ok_or_else(|| refuse(usize::MAX, &"more than the address space"))?;
         #[cfg(target_os = "linux")]
@@ -74,7 +77,7 @@ impl<const WORDS: usize> Arena<WORDS> {
         let skip = start.cast::<u8>().align_offset(ALIGN);
         // What the system does not promise for every type of pointer, it does for bytes.
         assert!(skip < ALIGN, "any address can be rounded up to a multiple of {ALIGN} bytes");
-        // SAFETY: `skip < ALIGN` and the mapping has `ALIGN` spare bytes, so the
+        // SAFETY: `skip < ALIGN` and the mapping has more than `ALIGN` spare bytes, so the
         // result stays inside the one mapping.
         let base = unsafe { start.cast::<u8>().add(skip) };
         let arena = Self {
@@ -155,6 +158,26 @@ impl<const WORDS: usize> Arena<WORDS> {
 }
 
 impl<const WORDS: usize> Arena<WORDS> {
+    /// The words of slot `slot` and those behind it, `WIDE` together: for readers, who may then look a
+    /// little beyond any word of the slot without asking whether that is still in it. What is
+    /// behind is the next slot's and says nothing.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such slot.
+    #[inline]
+    pub(crate) fn wide<const WIDE: usize>(&self, slot: usize) -> &[AtomicU64; WIDE] {
+        const { assert!(WIDE >= WORDS && (WIDE - WORDS) * 8 <= OVERHANG) };
+        assert!(slot < self.slots, "slot {slot} of {}", self.slots);
+        // SAFETY: as in `slot`.
+        let pointer = unsafe { self.base.add(slot) }.cast::<[AtomicU64; WIDE]>();
+        // SAFETY: the pointer is aligned as in `slot`. The slot is one of the mapping, behind whose last slot are
+        // `OVERHANG` bytes more (`new`), so all `WIDE` words are mapped, and zero-initialised like all of it;
+        // the mapping lives until the arena is dropped, which the borrow outlaws. Slots and what is behind
+        // them overlap, as shared references to atomics may; no exclusive one is ever made.
+        unsafe { &*pointer }
+    }
+
     /// The words of slot `slot`, if there is one: for numbers that were read
     /// optimistically and may be garbage.
     #[inline]

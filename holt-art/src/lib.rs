@@ -56,7 +56,8 @@
 //!
 //! # Unsafe code
 //!
-//! All of it is in `arena.rs`: mapping memory and viewing it as atomics.
+//! `arena.rs` maps memory and views it as atomics. `frame/reach.rs` calls one safe function in the form for
+//! processors that count bits, after it has asked for these. There is no more.
 
 #[cfg(not(all(unix, target_pointer_width = "64")))]
 compile_error!(

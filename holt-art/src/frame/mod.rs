@@ -28,6 +28,7 @@ pub(crate) mod leaf;
 pub(crate) mod node;
 pub(crate) mod pieces;
 pub(crate) mod put;
+pub(crate) mod reach;
 pub(crate) mod remove;
 pub(crate) mod saving;
 pub(crate) mod steps;
@@ -93,6 +94,11 @@ impl Ref {
     /// A reference of no kind, which no frame has.
     pub(crate) const UNKNOWN: Self = Self(7);
 
+    /// The tags of inner nodes, for whoever does not want all kinds apart: see [`Ref::tag`].
+    pub(crate) const N4: u16 = 3;
+    pub(crate) const N16: u16 = 4;
+    pub(crate) const BITMAP: u16 = 5;
+
     #[inline]
     pub(crate) fn new(kind: Kind, at: usize) -> Self {
         debug_assert!(at > 0 && at < FRAME_WORDS);
@@ -100,9 +106,9 @@ impl Ref {
             Kind::Null | Kind::Unknown => return Self::NULL,
             Kind::Leaf => 1,
             Kind::LongLeaf => 2,
-            Kind::N4 => 3,
-            Kind::N16 => 4,
-            Kind::Bitmap => 5,
+            Kind::N4 => Self::N4,
+            Kind::N16 => Self::N16,
+            Kind::Bitmap => Self::BITMAP,
             Kind::Crossing => 6,
         };
         Self((at as u16) << 3 | tag)
@@ -114,15 +120,21 @@ impl Ref {
         usize::from(self.0 >> 3)
     }
 
+    /// The three bits that say the kind.
+    #[inline]
+    pub(crate) fn tag(self) -> u16 {
+        self.0 & 7
+    }
+
     #[inline]
     pub(crate) fn kind(self) -> Kind {
-        match self.0 & 7 {
+        match self.tag() {
             0 => Kind::Null,
             1 => Kind::Leaf,
             2 => Kind::LongLeaf,
-            3 => Kind::N4,
-            4 => Kind::N16,
-            5 => Kind::Bitmap,
+            Self::N4 => Kind::N4,
+            Self::N16 => Kind::N16,
+            Self::BITMAP => Kind::Bitmap,
             6 => Kind::Crossing,
             _ => Kind::Unknown,
         }
@@ -130,7 +142,7 @@ impl Ref {
 
     #[inline]
     pub(crate) fn is_null(self) -> bool {
-        self.0 & 7 == 0
+        self.tag() == 0
     }
 
     #[inline]

@@ -131,37 +131,49 @@ impl<'a> Node<'a> {
         Loc::nth(self.children_at(), rank)
     }
 
-    /// Where the child for `byte` is stored, if there is one.
+    /// The child for `byte`, if there is one: where it is stored, and the reference, which in a small node
+    /// does not wait for that.
     #[inline(always)]
-    pub(crate) fn find(&self, byte: u8) -> Option<Loc> {
+    pub(crate) fn child(&self, byte: u8) -> Option<(Loc, Ref)> {
         match self.kind {
             Kind::N4 => {
-                let keys = (self.head >> 32) as u32;
-                let differing = keys ^ u32::from(byte).wrapping_mul(0x0101_0101);
-                // The lowest zero byte of `differing` is marked exactly; higher marks
-                // may be wrong, and the lowest is the only one used.
-                let zero = differing.wrapping_sub(0x0101_0101) & !differing & 0x8080_8080;
-                let rank = (zero.trailing_zeros() / 8) as usize;
-                (rank < self.count()).then(|| self.child_loc(rank))
+                let refs = self.view.word(self.at + 1);
+                let mark = mark4((self.head >> 32) as u32, byte);
+                (mark < 8 * self.count() as u32).then(|| {
+                    let loc = self.child_loc((mark / 8) as usize);
+                    (loc, Ref((refs >> ((2 * mark + 50) & 63)) as u16))
+                })
             }
             Kind::N16 => {
-                let rank = find16(self.view.word(self.at + 1), self.view.word(self.at + 2), byte);
-                (rank < self.count()).then(|| self.child_loc(rank))
+                let keys = [self.view.word(self.at + 1), self.view.word(self.at + 2)];
+                let mark = mark16(keys, byte);
+                let refs = self.view.word(self.at + 3 + (mark / 32) as usize);
+                (mark < 8 * self.count() as u32).then(|| {
+                    let loc = self.child_loc((mark / 8) as usize);
+                    (loc, Ref((refs >> ((2 * mark + 50) & 63)) as u16))
+                })
             }
             _ => {
                 let bits = self.view.word(self.at + 1 + usize::from(byte >> 6));
                 let bit = 1u64 << (byte & 63);
-                (bits & bit != 0).then(|| self.child_loc(self.bitmap_rank(byte, bits)))
+                (bits & bit != 0).then(|| {
+                    let loc = self.child_loc(self.bitmap_rank(byte, bits));
+                    (loc, self.view.reference(loc))
+                })
             }
         }
+    }
+
+    /// Where the child for `byte` is stored, if there is one.
+    #[inline(always)]
+    pub(crate) fn find(&self, byte: u8) -> Option<Loc> {
+        self.child(byte).map(|(loc, _)| loc)
     }
 
     /// Children of a bitmap node with smaller bytes; `bits` is the byte's bitmap word.
     #[inline]
     fn bitmap_rank(&self, byte: u8, bits: u64) -> usize {
-        let word = u32::from(byte >> 6);
-        let before = if word == 0 { 0 } else { (self.head >> (24 + 8 * word) & 0xFF) as usize };
-        before + (bits & ((1u64 << (byte & 63)) - 1)).count_ones() as usize
+        rank_in_bitmap(self.head, bits, byte)
     }
 
     /// Number of children whose byte is smaller than `byte`.
@@ -290,19 +302,36 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Rank of `byte` among sixteen bytes in two words; 16 when it is not there.
+/// The bit that marks `byte` among the four keys of an N4: the highest one of the first key that is equal, 7, 15, 23
+/// or 31; 32 for none.
 #[inline(always)]
-fn find16(low: u64, high: u64, byte: u8) -> usize {
-    let pattern = u64::from(byte).wrapping_mul(0x0101_0101_0101_0101);
-    let zeros = |word: u64| {
-        let differing = word ^ pattern;
-        // As in `Node::find`: the lowest mark is exact.
-        differing.wrapping_sub(0x0101_0101_0101_0101) & !differing & 0x8080_8080_8080_8080
+pub(super) fn mark4(keys: u32, byte: u8) -> u32 {
+    const ONES: u32 = 0x0101_0101;
+    let differing = keys ^ (u32::from(byte) * ONES);
+    // The lowest zero byte of `differing` is marked exactly; higher marks may be wrong, and the lowest is
+    // the only one used.
+    (differing.wrapping_sub(ONES) & !differing & (ONES << 7)).trailing_zeros()
+}
+
+/// As [`mark4`] for the sixteen keys of an N16: 7, 15 … 127; 128 for none.
+#[inline(always)]
+pub(super) fn mark16([low, high]: [u64; 2], byte: u8) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let marks = |keys: u64| {
+        let differing = keys ^ (u64::from(byte) * ONES);
+        differing.wrapping_sub(ONES) & !differing & (ONES << 7)
     };
-    let (low, high) = (zeros(low), zeros(high));
+    let (low, high) = (marks(low), marks(high));
     // No branch: which half it is in nobody can foresee.
-    let (marks, before) = select_unpredictable(low != 0, (low, 0), (high, 8));
-    before + (marks.trailing_zeros() / 8) as usize
+    select_unpredictable(low != 0, low.trailing_zeros(), 64 + high.trailing_zeros())
+}
+
+/// Children of a bitmap node with smaller bytes than `byte`, whose word of the bitmap is `bits`.
+#[inline(always)]
+pub(super) fn rank_in_bitmap(head: u64, bits: u64, byte: u8) -> usize {
+    let word = u32::from(byte >> 6);
+    let before = if word == 0 { 0 } else { (head >> (24 + 8 * word) & 0xFF) as usize };
+    before + (bits & ((1u64 << (byte & 63)) - 1)).count_ones() as usize
 }
 
 #[cfg(test)]
@@ -310,13 +339,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn find16_returns_the_first_of_equal_bytes_and_sixteen_for_none() {
+    fn a_mark_is_that_of_the_first_of_equal_bytes() {
         let keys: [u8; 16] = [0, 1, 2, 0x7F, 0x80, 0x81, 9, 8, 0xFE, 0xFF, 20, 21, 22, 23, 24, 2];
         let word =
             |half: usize| u64::from_le_bytes(keys[half * 8..half * 8 + 8].try_into().unwrap());
         for byte in 0..=255u8 {
-            let expected = keys.iter().position(|&key| key == byte).unwrap_or(16);
-            assert_eq!(find16(word(0), word(1), byte), expected, "{byte}");
+            let place = |keys: &[u8]| keys.iter().position(|&key| key == byte);
+            let expected = place(&keys).map_or(128, |rank| 8 * rank + 7);
+            assert_eq!(mark16([word(0), word(1)], byte) as usize, expected, "{byte}");
+            for four in keys.windows(4) {
+                let four: [u8; 4] = four.try_into().unwrap();
+                let expected = place(&four).map_or(32, |rank| 8 * rank + 7);
+                assert_eq!(
+                    mark4(u32::from_le_bytes(four), byte) as usize,
+                    expected,
+                    "{four:?} {byte}"
+                );
+            }
         }
     }
 }

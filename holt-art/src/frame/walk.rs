@@ -58,8 +58,8 @@ pub(crate) enum End {
 /// is one wait for memory less. Of 2 M keys a get and a put of the same size take 0.8 (`fs`, `objstore`) to 1
 /// (`kv`) of the time; of 20,000 keys, which are in the processor's caches, a get is a nanosecond slower.
 /// Twelve lines instead of eight gain little there and cost 4 ns with 20,000; six are slower.
-const BEHIND_N4: usize = 4;
-const BEHIND_N16: usize = 8;
+pub(super) const BEHIND_N4: usize = 4;
+pub(super) const BEHIND_N16: usize = 8;
 
 /// Asks for so many lines behind the word at `at`.
 #[inline(always)]
@@ -101,7 +101,7 @@ pub(crate) fn walk_from<const FORK: bool>(
                 };
             }
             Kind::N4 | Kind::N16 | Kind::Bitmap => {
-                // As in `reach`.
+                // As for a read (`reach.rs`).
                 match at.kind() {
                     Kind::N4 => prefetch_behind(view, at.at(), BEHIND_N4),
                     Kind::N16 => prefetch_behind(view, at.at(), BEHIND_N16),
@@ -119,22 +119,21 @@ pub(crate) fn walk_from<const FORK: bool>(
                     }
                 }
                 let byte = key.byte(end);
-                let (next_loc, next_from) = match byte {
+                let (next_loc, next, next_from) = match byte {
                     None => {
                         if node.value().is_null() {
                             return Site { loc, at, from, fork, end: End::NoValue };
                         }
-                        (node.value_loc(), end)
+                        (node.value_loc(), node.value(), end)
                     }
-                    Some(byte) => match node.find(byte) {
+                    Some(byte) => match node.child(byte) {
                         None => return Site { loc, at, from, fork, end: End::NoChild(byte) },
-                        Some(child) => (child, end + 1),
+                        Some((loc, child)) => (loc, child, end + 1),
                     },
                 };
                 if FORK && node.count() + usize::from(!node.value().is_null()) > 1 {
                     fork = Some(Fork { loc, node: at, branch: byte });
                 }
-                let next = view.reference(next_loc);
                 // A value slot leads to a leaf and nowhere else, so the walk ends; any
                 // other step uses up a byte of the key.
                 if next.is_null() || (byte.is_none() && !next.is_leaf()) {
@@ -151,99 +150,4 @@ pub(crate) fn walk_from<const FORK: bool>(
             Kind::Unknown => return Site { loc, at, from, fork, end: End::Garbage },
         }
     }
-}
-
-/// Where a read gets to inside a frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reached {
-    /// A leaf or a crossing; null when the key has no record; of an unknown kind when the frame
-    /// has what no writer can have stored.
-    pub(crate) at: Ref,
-    /// How many bytes of the key lead there.
-    pub(crate) from: usize,
-}
-
-/// As [`walk`] for whoever only reads, and needs nothing of the way: from the reference `at` to the
-/// next leaf, which is not compared with the key, or crossing.
-///
-/// A function by itself, with few things to keep in registers, and a piece of code for each kind of
-/// node: in the small trees that are in the processor's cache a get is as long as its
-/// instructions.
-#[inline(never)]
-pub(crate) fn reach(view: View<'_>, mut at: Ref, key: Key<'_>, mut from: usize) -> Reached {
-    // Only the root of a tree may be null.
-    let mut nothing = Ref::NULL;
-    loop {
-        let child = match at.kind() {
-            Kind::N4 => {
-                prefetch_behind(view, at.at(), BEHIND_N4);
-                step(&Node::read_as(view, at, Kind::N4), key, &mut from)
-            }
-            Kind::N16 => {
-                // The references, often in the next line.
-                view.prefetch(at.at() + 5);
-                prefetch_behind(view, at.at() + 5, BEHIND_N16);
-                step(&Node::read_as(view, at, Kind::N16), key, &mut from)
-            }
-            Kind::Bitmap => {
-                // Where the references of the first sixty children are.
-                prefetch_behind(view, at.at(), 2);
-                step(&Node::read_as(view, at, Kind::Bitmap), key, &mut from)
-            }
-            Kind::Leaf | Kind::LongLeaf => {
-                view.prefetch(at.at() + 8);
-                return Reached { at, from };
-            }
-            Kind::Null => return Reached { at: nothing, from },
-            Kind::Crossing | Kind::Unknown => return Reached { at, from },
-        };
-        match child {
-            Ok(child) => at = child,
-            Err(end) => return Reached { at: end, from },
-        }
-        nothing = Ref::UNKNOWN;
-    }
-}
-
-/// The reference to what follows for the key below a node that it reaches with `from` bytes used
-/// up; as an error that with which the read ends.
-#[inline(always)]
-fn step(node: &Node<'_>, key: Key<'_>, from: &mut usize) -> Result<Ref, Ref> {
-    let prefix = node.prefix_len();
-    if prefix == 0 {
-        // By itself, so that the byte to look for does not wait for the node.
-        return match key.byte(*from) {
-            Some(byte) => {
-                *from += 1;
-                child(node, byte)
-            }
-            None => Err(value(node)),
-        };
-    }
-    let end = *from + prefix;
-    if end > key.len() || !equal(node.view(), node.prefix_at(), prefix, key, *from) {
-        return Err(Ref::NULL);
-    }
-    match key.byte(end) {
-        Some(byte) => {
-            *from = end + 1;
-            child(node, byte)
-        }
-        None => {
-            *from = end;
-            Err(value(node))
-        }
-    }
-}
-
-#[inline(always)]
-fn child(node: &Node<'_>, byte: u8) -> Result<Ref, Ref> {
-    node.find(byte).map(|loc| node.view().reference(loc)).ok_or(Ref::NULL)
-}
-
-/// The reference to the record of the key that ends at a node; unknown if it is none of a leaf.
-#[inline(always)]
-fn value(node: &Node<'_>) -> Ref {
-    let value = node.value();
-    if value.is_null() || value.is_leaf() { value } else { Ref::UNKNOWN }
 }

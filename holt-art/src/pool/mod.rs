@@ -58,6 +58,7 @@ use crate::arena::Arena;
 use crate::error::Error;
 use crate::frame::edit::Edit;
 use crate::frame::pieces::{self, Pieces};
+use crate::frame::reach::{Counting, Wide};
 use crate::frame::{FRAME_WORDS, View, Words};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::tree::Tree;
@@ -192,6 +193,8 @@ pub struct Pool {
     budget: Arc<Budget>,
     gate: Gate,
     pub(crate) moves: Moves,
+    /// What point reads may ask of the processor.
+    pub(crate) counting: Counting,
     /// What writers have met in which frames.
     pub(crate) meetings: Mutex<Meetings>,
     pub(crate) lists: Lists,
@@ -280,6 +283,7 @@ impl Pool {
             blobs: Blobs::new(blob_bytes, Arc::clone(&budget))?,
             gate: Gate::new(),
             moves: Moves::new(),
+            counting: Counting::detect(),
             meetings: Mutex::new(Meetings::default()),
             lists: Lists::new(),
             pins: Pins::new(),
@@ -438,6 +442,12 @@ impl Pool {
     #[inline]
     pub(crate) fn view(&self, seen: Observed) -> View<'_> {
         View::new(self.words(seen.slot()))
+    }
+
+    /// As [`Pool::view`], with what is behind the frame.
+    #[inline]
+    pub(crate) fn wide(&self, seen: Observed) -> Wide<'_> {
+        Wide::new(self.frames.wide(seen.slot() as usize))
     }
 
     /// Latches frame `number` if it has not changed since `seen`.

@@ -6,7 +6,8 @@ use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::key::Key;
 use crate::frame::leaf::Leaf;
-use crate::frame::walk::{End, Site, reach, walk};
+use crate::frame::reach::{Reached, reach};
+use crate::frame::walk::{End, Site, walk};
 use crate::frame::{Kind, Loc, View};
 use crate::pool::blobs::{BLOB_OBJECT, Copied};
 use crate::pool::latch::NO_SLOT;
@@ -295,8 +296,9 @@ impl Tree {
         // A crossing need not use up a byte of the key. In a sound tree there are fewer
         // of them than frames; a cycle in a damaged one ends here.
         for _ in 0..key.len() + 65 {
-            let view = pool.view(seen);
-            let reached = reach(view, row.root(view, entry), key, from);
+            let words = pool.wide(seen);
+            let view = words.view();
+            let reached = reach(pool.counting, words, row.root(view, entry), key, from);
             let at = reached.at;
             if at.kind() == Kind::Crossing {
                 let target = view.crossing(at.at());
@@ -319,13 +321,16 @@ impl Tree {
                 continue;
             }
             let found = if at.is_leaf() {
+                view.prefetch(at.at() + 8);
                 let leaf = Leaf::read(view, at);
                 if leaf.matches(view, key, reached.from) {
                     take.take(pool, view, &leaf).found(number, view, &leaf).map(Some)
                 } else {
                     Ok(None)
                 }
-            } else if at.is_null() {
+            } else if at == Reached::NOTHING || (at.is_null() && number == self.root && entry == 0)
+            {
+                // The root of an empty tree, or no record in one that is not.
                 Ok(None)
             } else {
                 Err(Error::Damaged { frame: number })
