@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::frame::key::Key;
 use crate::frame::leaf::{Leaf, equal};
 use crate::frame::node::Node;
+use crate::frame::reach::{Reached, reach};
 use crate::frame::{Kind, Loc, Ref, Target, View};
 use crate::pool::Pool;
 use crate::pool::latch::{NO_SLOT, Observed};
@@ -29,6 +30,8 @@ enum Next {
     Reference(Loc),
     /// Look at a node, a leaf or a crossing.
     Item(Ref),
+    /// Go through the root frame, whose nodes are near anyway. Its turn comes when the key is near, too.
+    Root,
 }
 
 /// One descent.
@@ -45,8 +48,6 @@ struct Lane<'p, 'k> {
     from: usize,
     /// Steps left: a sound descent needs a few a byte.
     steps: usize,
-    /// Whether it is still in the root frame, whose nodes are near anyway.
-    near: bool,
     next: Next,
 }
 
@@ -70,9 +71,9 @@ impl Tree {
     ///
     /// It pays when the tree is larger than what the processor caches: single gets of such a
     /// tree wait for memory. In a small one there is nothing to wait for, and gets one by
-    /// one may be faster. `cargo run --release -p holt-art --example figures -- many` compares. Seen
-    /// on a machine that was busy otherwise, 100 keys at once: 0.8 (`kv`) and 1.7 (`objstore`) times as
-    /// fast with 20,000 keys (41 and 33 frames), 1.8 to 2.7 times with 50,000 to 2,000,000.
+    /// one may be faster. `cargo run --release -p holt-art --example figures -- many` compares; 100 keys at
+    /// once were 0.8 (`kv`) to 1.4 (`objstore`) times as fast with 20,000 keys and 1.9 to 2.2 times with
+    /// 2,000,000.
     ///
     /// # Errors
     ///
@@ -153,35 +154,16 @@ impl Tree {
         let missing = Error::MissingFrame { frame: self.root };
         let row = self.pool.row(self.root).ok_or(missing)?;
         let seen = row.latch().observe();
-        Ok(Lane {
-            index,
-            key,
-            moves,
-            row,
-            seen,
-            view: self.pool.view(seen),
-            from: 0,
-            steps: 4 * key.len() + 256,
-            near: true,
-            next: Next::Reference(Loc::entry(0)),
-        })
+        let view = self.pool.view(seen);
+        let steps = 4 * key.len() + 256;
+        Ok(Lane { index, key, moves, row, seen, view, from: 0, steps, next: Next::Root })
     }
 }
 
 impl<'p> Lane<'p, '_> {
-    /// Goes as far as what has been asked for reaches, and asks for the next line.
+    /// Goes one step, and asks for the line that the next one reads.
     #[inline]
     fn turn(&mut self, pool: &'p Pool, local: &mut Local) -> Turn {
-        loop {
-            let turn = self.step(pool, local);
-            if !self.near || !matches!(turn, Turn::On) {
-                return turn;
-            }
-        }
-    }
-
-    #[inline]
-    fn step(&mut self, pool: &'p Pool, local: &mut Local) -> Turn {
         self.steps -= 1;
         if self.steps == 0 {
             return Turn::Unclear;
@@ -190,9 +172,9 @@ impl<'p> Lane<'p, '_> {
             Next::Reference(loc) => {
                 let item = self.view.reference(loc);
                 self.look_at(item);
-                // Only an empty tree has nothing at its root.
-                if item.is_null() { self.missing() } else { Turn::On }
+                Turn::On
             }
+            Next::Root => self.begin(pool),
             Next::Item(item) => match item.kind() {
                 Kind::Leaf | Kind::LongLeaf => self.finish(pool, item, local),
                 Kind::N4 | Kind::N16 | Kind::Bitmap => self.descend(item),
@@ -200,6 +182,23 @@ impl<'p> Lane<'p, '_> {
                 Kind::Null | Kind::Unknown => Turn::Unclear,
             },
         }
+    }
+
+    /// Goes through the root frame, to what follows in the next one or to a leaf.
+    #[inline]
+    fn begin(&mut self, pool: &'p Pool) -> Turn {
+        let words = pool.wide(self.seen);
+        let root = self.row.root(self.view, 0);
+        let Reached { at, from } = reach(pool.counting, words, root, self.key, 0);
+        self.from = from;
+        if at.kind() == Kind::Crossing {
+            return self.enter(pool, self.view.crossing(at.at()));
+        }
+        if at == Reached::NOTHING {
+            return self.missing();
+        }
+        self.look_at(at);
+        Turn::On
     }
 
     /// Asks for what the next turn reads of `item`.
@@ -230,7 +229,6 @@ impl<'p> Lane<'p, '_> {
             return Turn::Unclear;
         };
         (self.row, self.seen, self.view) = (row, seen, pool.view(seen));
-        self.near = false;
         let entry = usize::from(target.entry);
         match row.copied_root(entry) {
             Some(root) => self.look_at(root),
