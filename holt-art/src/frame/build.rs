@@ -331,7 +331,12 @@ fn add_ranks(head: u64, word: usize, change: i64) -> u64 {
 pub(crate) fn item_words(view: View<'_>, item: Ref) -> usize {
     match item.kind() {
         Kind::Null | Kind::Unknown => 0,
-        Kind::Leaf | Kind::LongLeaf => Leaf::read(view, item).shape().words(),
+        // What its kind says needs not be found out from the lengths again.
+        Kind::Leaf => {
+            let leaf = Leaf::read(view, item);
+            1 + words_for(leaf.suffix + leaf.value)
+        }
+        Kind::LongLeaf => Leaf::read(view, item).shape().words(),
         Kind::Crossing => 1,
         Kind::N4 | Kind::N16 | Kind::Bitmap => Node::read(view, item).words(),
     }

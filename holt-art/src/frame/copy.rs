@@ -29,45 +29,65 @@ pub(crate) fn copy_subtree(
     debug_assert!(pending.is_empty());
     pending.push((root, loc));
     while let Some((item, loc)) = pending.pop() {
-        let at = copy_item(from, item, to, loc)?;
-        if !item.is_inner() {
-            if item.kind() == Kind::Crossing {
-                to.count_crossings(1);
-            } else {
-                to.count_keys(1);
-            }
-            continue;
-        }
-        let node = Node::read(from, item);
-        let children_at = at + (node.children_at() - node.at());
-        if !node.value().is_null() {
-            copy_item(from, node.value(), to, Loc::new(at, 0))?;
-            to.count_keys(1);
-        }
-        for rank in 0..node.count() {
-            let child = from.reference(node.child_loc(rank));
-            if child.is_leaf() {
-                copy_item(from, child, to, Loc::nth(children_at, rank))?;
-                to.count_keys(1);
-            }
-        }
-        for rank in (0..node.count()).rev() {
-            let child = from.reference(node.child_loc(rank));
-            if !child.is_leaf() {
-                pending.push((child, Loc::nth(children_at, rank)));
-            }
+        let copy = copy_item(from, item, to)?;
+        to.set_ref(loc, copy);
+        match item.kind() {
+            Kind::Crossing => to.count_crossings(1),
+            Kind::N4 | Kind::N16 | Kind::Bitmap => copy_leaves(from, item, to, copy, pending)?,
+            _ => to.count_keys(1),
         }
     }
     Ok(())
 }
 
-/// Copies one block, which the caller counts, and stores the reference to it.
-fn copy_item(from: View<'_>, item: Ref, to: &mut Edit<'_>, loc: Loc) -> Result<usize, NoRoom> {
+/// Copies the leaves of the inner node `item`, whose own copy is `copy`; what else is below it becomes
+/// pending, the first on top.
+#[inline]
+fn copy_leaves(
+    from: View<'_>,
+    item: Ref,
+    to: &mut Edit<'_>,
+    copy: Ref,
+    pending: &mut Pending,
+) -> Result<(), NoRoom> {
+    let node = Node::read(from, item);
+    let mut keys = 0;
+    if !node.value().is_null() {
+        let value = copy_item(from, node.value(), to)?;
+        to.set_ref(Loc::new(copy.at(), 0), value);
+        keys += 1;
+    }
+    let (children, count) = (node.children_at(), node.count());
+    let copied = copy.at() + (children - node.at());
+    let first = pending.len();
+    // Four references at a time, stored once when those of them that are leaves' have changed.
+    for word in 0..count.div_ceil(4) {
+        let refs = from.word(children + word);
+        let mut changed = refs;
+        for lane in 0..(count - 4 * word).min(4) {
+            let child = Ref((refs >> (16 * lane)) as u16);
+            if child.is_leaf() {
+                let leaf = copy_item(from, child, to)?;
+                changed ^= u64::from(child.0 ^ leaf.0) << (16 * lane);
+                keys += 1;
+            } else {
+                pending.push((child, Loc::nth(copied, 4 * word + lane)));
+            }
+        }
+        to.set(copied + word, changed);
+    }
+    pending[first..].reverse();
+    to.count_keys(keys);
+    Ok(())
+}
+
+/// Copies one block, which the caller counts, and returns the reference to the copy.
+#[inline]
+fn copy_item(from: View<'_>, item: Ref, to: &mut Edit<'_>) -> Result<Ref, NoRoom> {
     let words = item_words(from, item);
     let at = to.take_in_order(words)?;
     to.copy_words(from, item.at(), at, words);
-    to.set_ref(loc, Ref::new(item.kind(), at));
-    Ok(at)
+    Ok(Ref::new(item.kind(), at))
 }
 
 /// Words of the subtree `root` inside its frame.
@@ -125,14 +145,17 @@ pub(crate) fn build(
 ///
 /// [`NoRoom`] as in [`copy_subtree`].
 pub(crate) fn append(from: View<'_>, placed: &[Placed], to: &Words) -> Result<(), NoRoom> {
+    let Some(first) = placed.first() else { return Ok(()) };
     let mut pending = Pending::new();
+    // One edit for all of them: most of many entries are small.
+    let mut edit = Edit::new(to, first.index);
     for &Placed { index, root } in placed {
-        Edit::set_entry(to, index, Entry { occupied: true, ..Entry::default() });
-        let mut edit = Edit::new(to, index);
+        edit.begin(index);
         if !root.is_null() {
             copy_subtree(from, root, &mut edit, Loc::entry(index), &mut pending)?;
         }
-        edit.finish();
+        edit.end();
     }
+    edit.finish();
     Ok(())
 }

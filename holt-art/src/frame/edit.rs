@@ -170,8 +170,15 @@ impl<'f> Edit<'f> {
             if self.saving.is_some() {
                 self.save(at, count);
             }
-            for (target, source) in target.iter().zip(source) {
-                // Relaxed: the source is latched, the target published by its latch.
+            // Relaxed, all: the source is latched, the target published by its latch.
+            let (fours, rest) = target.as_chunks::<4>();
+            let (source_fours, source_rest) = source.as_chunks::<4>();
+            for (target, source) in fours.iter().zip(source_fours) {
+                for (target, source) in target.iter().zip(source) {
+                    target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+            }
+            for (target, source) in rest.iter().zip(source_rest) {
                 target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
@@ -234,6 +241,19 @@ impl<'f> Edit<'f> {
     #[inline]
     pub(crate) fn finish(self) {
         self.update(COUNTERS, self.counters.pack());
+        self.end();
+    }
+
+    /// Goes on with another entry, which is new and empty, when the one before has come to its [`end`](Edit::end).
+    #[inline]
+    pub(crate) fn begin(&mut self, entry: usize) {
+        (self.entry, self.root_words, self.counts) = (entry, 0, 0);
+        self.set(ENTRIES + entry, Entry { occupied: true, ..Entry::default() }.pack());
+    }
+
+    /// Writes the entry's counters back.
+    #[inline]
+    pub(crate) fn end(&self) {
         let root = self.view().reference(Loc::entry(self.entry));
         let entry = Entry { root, words: self.root_words, occupied: true, ..Entry::default() };
         self.update(ENTRIES + self.entry, entry.pack() | self.counts << 32);

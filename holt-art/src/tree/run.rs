@@ -32,9 +32,9 @@ pub(super) struct Run {
     /// All other entries; they keep their places in the table.
     pub(super) kept: Vec<Placed>,
     pub(super) kept_words: usize,
-    /// The frames that the parent's crossings lead to, in order.
+    /// The frames that the parent's crossings lead to, in order; one for all neighbours that lead to the same.
     frames: Vec<u32>,
-    /// From the first of these crossings that leads to the frame to behind the last.
+    /// From the first of these that is the frame to behind the last.
     range: std::ops::Range<usize>,
     /// The parent and the frame.
     numbers: [u32; 2],
@@ -54,15 +54,25 @@ impl Run {
         step: &Step,
     ) -> Option<Self> {
         let mut cells = Vec::new();
+        let mut frames: Vec<u32> = Vec::new();
         for (owner, _) in entries(parent) {
-            crossings(parent, owner, &mut cells);
+            let ControlFlow::Continue(()) = each_crossing(parent, owner, |cell| {
+                let frame = cell.target.frame;
+                if frames.last() != Some(&frame) {
+                    frames.push(frame);
+                }
+                if frame == step.frame {
+                    cells.push(cell);
+                }
+                ControlFlow::<Infallible>::Continue(())
+            });
         }
         let here = Target { frame: step.frame, entry: step.entry as u16 };
-        let ours = |cell: &Cell| cell.target.frame == step.frame;
-        let (first, last) = (cells.iter().position(ours)?, cells.iter().rposition(ours)?);
+        let ours = |&frame: &u32| frame == step.frame;
+        let (first, last) = (frames.iter().position(ours)?, frames.iter().rposition(ours)?);
         let mut owned = vec![false; view.counters().entries];
-        let mut parts = Vec::new();
-        for &Cell { owner, loc, at, target } in cells.iter().filter(|cell| ours(cell)) {
+        let mut parts = Vec::with_capacity(cells.len());
+        for &Cell { owner, loc, at, target } in &cells {
             let index = usize::from(target.entry);
             *owned.get_mut(index)? = true;
             let Entry { root, words, .. } = view.entry(index);
@@ -72,7 +82,6 @@ impl Run {
         let others = || entries(view).filter(|&(index, _)| !owned[index]);
         let kept = others().map(|(index, e)| Placed { index, root: e.root }).collect();
         let kept_words = others().map(|(_, e)| e.words + 1).sum();
-        let frames = cells.iter().map(|cell| cell.target.frame).collect();
         let numbers = [above.frame, step.frame];
         Some(Self { parts, kept, kept_words, frames, range: first..last + 1, numbers })
     }
@@ -208,18 +217,46 @@ fn each_crossing<B>(
     owner: usize,
     mut show: impl FnMut(Cell) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    let mut pending = vec![Loc::entry(owner)];
-    while let Some(loc) = pending.pop() {
-        let item = view.reference(loc);
-        if item.kind() == Kind::Crossing {
-            show(Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) })?;
-        } else if item.is_inner() {
-            let start = pending.len();
-            pending.extend(Node::read(view, item).places());
-            pending[start..].reverse();
-        }
+    let cell = |loc, item: Ref| Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) };
+    let (loc, item) = (Loc::entry(owner), view.reference(Loc::entry(owner)));
+    if item.kind() == Kind::Crossing {
+        return show(cell(loc, item));
     }
-    ControlFlow::Continue(())
+    if !item.is_inner() {
+        return ControlFlow::Continue(());
+    }
+    // Nodes above the present one, with the children of theirs that have been seen. Crossings, of which there may be
+    // thousands, are shown as they are met.
+    let mut above: Vec<(Ref, usize)> = Vec::new();
+    let mut within = item;
+    let mut seen = 0;
+    loop {
+        let node = Node::read(view, within);
+        let (children, count) = (node.children_at(), node.count());
+        let deeper = loop {
+            if seen >= count {
+                break None;
+            }
+            let loc = Loc::nth(children, seen);
+            let child = view.reference(loc);
+            seen += 1;
+            if child.kind() == Kind::Crossing {
+                show(cell(loc, child))?;
+            } else if child.is_inner() {
+                break Some(child);
+            }
+        };
+        (within, seen) = match deeper {
+            Some(child) => {
+                above.push((within, seen));
+                (child, 0)
+            }
+            None => match above.pop() {
+                Some(back) => back,
+                None => return ControlFlow::Continue(()),
+            },
+        };
+    }
 }
 
 /// Whether a crossing is below `root`.
