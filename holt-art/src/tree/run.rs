@@ -217,7 +217,8 @@ fn each_crossing<B>(
     owner: usize,
     mut show: impl FnMut(Cell) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    let cell = |loc, item: Ref| Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) };
+    let cell =
+        |loc, item: Ref| Cell { owner, loc, at: item.at(), target: view.crossing(item.at()) };
     let (loc, item) = (Loc::entry(owner), view.reference(Loc::entry(owner)));
     if item.kind() == Kind::Crossing {
         return show(cell(loc, item));

@@ -246,7 +246,7 @@ impl Survey {
                 last = Some(frame);
                 continue;
             }
-            match weights[item.at()] {
+            match weight(view, item, weights) {
                 Weight::Inline(words) if ascending && is_coarse(view, item, usize::from(words)) => {
                     pend_children(view, item, &mut pending);
                 }
@@ -299,31 +299,39 @@ enum Weight {
     Mixed,
 }
 
-/// Weighs every node and leaf below `root`, by offset.
+/// What `item` weighs; of an inner node it is known already, by offset.
+#[inline]
+fn weight(view: View<'_>, item: Ref, weights: &[Weight]) -> Weight {
+    match item.kind() {
+        Kind::Crossing => Weight::Mixed,
+        Kind::N4 | Kind::N16 | Kind::Bitmap => weights[item.at()],
+        _ => Weight::Inline(item_words(view, item) as u16),
+    }
+}
+
+/// Weighs every inner node below `root`.
 fn weigh(view: View<'_>, root: Ref, weights: &mut [Weight]) {
+    if !root.is_inner() {
+        return;
+    }
     let mut pending = vec![(root, false)];
     while let Some((item, done)) = pending.pop() {
-        if item.kind() == Kind::Crossing {
-            weights[item.at()] = Weight::Mixed;
+        let node = Node::read(view, item);
+        let below = node.places().map(|loc| view.reference(loc));
+        if !done {
+            pending.push((item, true));
+            pending.extend(below.filter(|child| child.is_inner()).map(|child| (child, false)));
             continue;
         }
-        let mut weight = Weight::Inline(item_words(view, item) as u16);
-        if item.is_inner() {
-            let node = Node::read(view, item);
-            let value = (!node.value().is_null()).then_some(node.value());
-            let below = node.places().map(|loc| view.reference(loc)).chain(value);
-            if !done {
-                pending.push((item, true));
-                pending.extend(below.map(|item| (item, false)));
-                continue;
+        let value = (!node.value().is_null()).then_some(node.value());
+        let mut words = node.words();
+        let mixed = below.chain(value).any(|child| match weight(view, child, weights) {
+            Weight::Inline(more) => {
+                words += usize::from(more);
+                false
             }
-            for child in below {
-                weight = match (weight, weights[child.at()]) {
-                    (Weight::Inline(a), Weight::Inline(b)) => Weight::Inline(a + b),
-                    _ => Weight::Mixed,
-                };
-            }
-        }
-        weights[item.at()] = weight;
+            Weight::Mixed => true,
+        });
+        weights[item.at()] = if mixed { Weight::Mixed } else { Weight::Inline(words as u16) };
     }
 }
