@@ -22,6 +22,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod edit;
+pub(crate) mod fours;
 pub(crate) mod graft;
 pub(crate) mod key;
 pub(crate) mod leaf;

@@ -238,6 +238,34 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// 0 for an N4, 1 for an N16: counted with, as nobody can foresee which it is.
+    #[inline(always)]
+    pub(crate) fn wide(&self) -> usize {
+        self.kind as usize >> 2 & 1
+    }
+
+    /// Number of children of an N4 or N16.
+    #[inline(always)]
+    pub(crate) fn small_count(&self) -> usize {
+        ((self.head >> 24 & 0xFF) as usize).min(4 << (2 * self.wide()))
+    }
+
+    /// Bytes and references of four children of an N4 or N16, those from rank `4 * n` on.
+    #[inline(always)]
+    pub(crate) fn four(&self, n: usize) -> (u32, u64) {
+        let wide = self.wide();
+        let word = select_unpredictable(wide == 0, self.head, self.view.word(self.at + 1 + n / 2));
+        let shift = if n.is_multiple_of(2) { 32 * (1 - wide) } else { 32 };
+        ((word >> shift) as u32, self.view.word(self.at + 1 + 2 * wide + n))
+    }
+
+    /// First word of the prefix of an N4 or N16.
+    #[inline(always)]
+    pub(crate) fn small_prefix_at(&self) -> usize {
+        let words = 3 + (self.head >> 32 & 0x7) as usize;
+        self.at + select_unpredictable(self.wide() == 0, 2, words)
+    }
+
     /// The first child whose byte is at least `from`; `from` may be 256.
     #[inline]
     pub(crate) fn next(&self, from: usize) -> Option<(u8, Loc)> {
@@ -255,7 +283,7 @@ impl<'a> Node<'a> {
 
     /// The first byte from `from` on that a bitmap node has a child for.
     #[inline]
-    fn set_from(&self, from: usize) -> Option<u8> {
+    pub(crate) fn set_from(&self, from: usize) -> Option<u8> {
         let mut word = from >> 6;
         let mut mask = u64::MAX << (from & 63);
         while word < 4 {
@@ -264,6 +292,21 @@ impl<'a> Node<'a> {
                 return Some((word << 6) as u8 | bits.trailing_zeros() as u8);
             }
             word += 1;
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    /// The last byte before `to` that a bitmap node has a child for.
+    #[inline]
+    pub(crate) fn set_below(&self, to: usize) -> Option<u8> {
+        let last = to.min(256).checked_sub(1)?;
+        let mut mask = u64::MAX >> (63 - (last & 63));
+        for word in (0..=last >> 6).rev() {
+            let bits = self.view.word(self.at + 1 + word) & mask;
+            if bits != 0 {
+                return Some((word << 6) as u8 | (63 - bits.leading_zeros()) as u8);
+            }
             mask = u64::MAX;
         }
         None

@@ -7,7 +7,7 @@ use super::node::Node;
 use super::{Kind, Ref, View};
 
 /// A place between two children of a node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Place {
     /// Children in front of the place.
     pub(crate) rank: u16,
@@ -81,6 +81,13 @@ impl<'a, const BACK: bool> Steps<'a, BACK> {
     #[inline]
     pub(crate) fn place(&self, byte: u8) -> Place {
         Place { rank: self.rank as u16, byte: u16::from(byte) + u16::from(!BACK) }
+    }
+
+    /// The place before the child of `byte`, the last one stepped to.
+    #[inline]
+    pub(crate) fn place_before(&self, byte: u8) -> Place {
+        let rank = if BACK { self.rank as u16 + 1 } else { (self.rank as u16).saturating_sub(1) };
+        Place { rank, byte: u16::from(byte) + u16::from(BACK) }
     }
 
     #[inline]

@@ -6,7 +6,7 @@
 
 use super::batch::Batch;
 use super::entry::Item;
-use super::leaves::{BEHIND, Front, PIECE, Ran, Run, copy_piece};
+use super::leaves::{Across, BEHIND, Front, PIECE, Ran, Run, copy_piece};
 use super::spelled::find_byte;
 use crate::MAX_KEY;
 use crate::frame::node::Node;
@@ -75,9 +75,9 @@ fn group(run: &Run<'_, '_>, item: Ref, length: usize, name: &mut [u8]) -> Option
     if item.kind() != Kind::Crossing {
         return spell(run.view, item, length, name, run.delimiter).map(|length| (length, false));
     }
-    let (latch, seen, view, root) = run.cross(item)?;
+    let Across { over, view, root, .. } = run.cross(item)?;
     let length = spell(view, root, length, name, run.delimiter)?;
-    latch.validate(seen).then_some((length, true))
+    over.holds().then_some((length, true))
 }
 
 /// Spells out the prefix of the node `item` behind the first `length` bytes of `name` and returns where the

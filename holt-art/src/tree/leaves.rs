@@ -19,7 +19,7 @@ use crate::pool::latch::{LatchRef, NO_SLOT, Observed};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Most bytes behind the path of a leaf of the short kind: suffix and value.
-const SHORT: usize = 512;
+pub(super) const SHORT: usize = 512;
 /// Children whose lines are asked for before it is their turn.
 pub(super) const AHEAD: usize = 16;
 /// Bytes that are copied at a time.
@@ -38,6 +38,10 @@ pub(super) enum Ran {
     Other(u8, Ref),
     /// The batch has all that it may have.
     Full,
+    /// A frame has changed.
+    Changed,
+    /// It has gone down to a node below, where the walk has to go on.
+    Below,
 }
 
 /// What the leaves of a run have in common.
@@ -63,6 +67,42 @@ pub(super) struct Over<'v> {
     pub(super) pool: &'v Pool,
     /// The frame's latch, and its word.
     pub(super) parent: (LatchRef<'v>, Observed),
+}
+
+/// What is behind a crossing.
+pub(super) struct Across<'v> {
+    /// The number of the frame.
+    pub(super) number: u32,
+    /// How crossings out of it are followed.
+    pub(super) over: Over<'v>,
+    pub(super) view: View<'v>,
+    pub(super) root: Ref,
+}
+
+impl<'v> Over<'v> {
+    /// Follows a crossing of the frame. What came from the frame is certain then.
+    #[inline(always)]
+    pub(super) fn cross(self, view: View<'v>, item: Ref) -> Option<Across<'v>> {
+        let Over { pool, parent: (latch, word) } = self;
+        let target = view.crossing(item.at());
+        let row = pool.row(target.frame)?;
+        let seen = row.latch().observe();
+        // P5.1: the child's word is read before the parent is validated.
+        if seen.slot() == NO_SLOT || !latch.validate(word) {
+            return None;
+        }
+        let view = View::new(pool.slot_words(seen.slot()));
+        let root = row.root(view, usize::from(target.entry));
+        let over = Over { pool, parent: (row.latch(), seen) };
+        Some(Across { number: target.frame, over, view, root })
+    }
+
+    /// Whether nothing has changed in the frame.
+    #[inline(always)]
+    pub(super) fn holds(&self) -> bool {
+        let (latch, seen) = self.parent;
+        latch.validate(seen)
+    }
 }
 
 impl Batch {
@@ -200,13 +240,13 @@ fn copy_crossed<const BACK: bool, const ROLLS: bool>(
     slots: &mut [Item],
 ) -> (usize, usize) {
     let mut crossed = || {
-        let (latch, seen, view, root) = run.cross(item)?;
+        let Across { over, view, root, .. } = run.cross(item)?;
         let copied = if root.kind() == Kind::Leaf {
             copy_alone::<ROLLS>(run, byte, (view, root), bytes, at, slots)
         } else {
             copy_node::<BACK, ROLLS>(run, byte, small(view, root)?, bytes, at, slots)
         };
-        if latch.validate(seen) { copied } else { None }
+        if over.holds() { copied } else { None }
     };
     crossed().unwrap_or_default()
 }
@@ -294,6 +334,9 @@ pub(super) fn begins(view: View<'_>, item: Ref, crosses: bool) -> bool {
         Kind::Leaf => true,
         Kind::Crossing => crosses,
         Kind::N4 | Kind::N16 => {
+            if crosses {
+                return true;
+            }
             let node = Node::read(view, item);
             view.reference(node.child_loc(0)).kind() == Kind::Leaf
         }
@@ -302,20 +345,10 @@ pub(super) fn begins(view: View<'_>, item: Ref, crosses: bool) -> bool {
 }
 
 impl<'v> Run<'_, 'v> {
-    /// Follows a crossing, if crossings are followed: the latch of the frame behind it and the word that has to hold still
-    /// when the frame has been read, the frame, and the root. What came from the crossing's own frame is certain then.
+    /// Follows a crossing out of the frame of the run, if crossings are followed.
     #[inline(always)]
-    pub(super) fn cross(&self, item: Ref) -> Option<(LatchRef<'v>, Observed, View<'v>, Ref)> {
-        let Over { pool, parent: (latch, word) } = self.over?;
-        let target = self.view.crossing(item.at());
-        let row = pool.row(target.frame)?;
-        let seen = row.latch().observe();
-        // P5.1: the child's word is read before the parent is validated.
-        if seen.slot() == NO_SLOT || !latch.validate(word) {
-            return None;
-        }
-        let view = View::new(pool.slot_words(seen.slot()));
-        Some((row.latch(), seen, view, row.root(view, usize::from(target.entry))))
+    pub(super) fn cross(&self, item: Ref) -> Option<Across<'v>> {
+        self.over?.cross(self.view, item)
     }
 
     /// Whether a name of `length` bytes is of a group.
@@ -366,11 +399,11 @@ impl<'r> Front<'r> {
 
 /// The head of a leaf that has been copied.
 #[derive(Clone, Copy)]
-struct Head(u64);
+pub(super) struct Head(u64);
 
 impl Head {
     #[inline(always)]
-    fn suffix(self) -> usize {
+    pub(super) fn suffix(self) -> usize {
         (self.0 & 0xFF) as usize
     }
 
@@ -381,7 +414,7 @@ impl Head {
 
     /// The entry that begins at `at` and has `name` bytes before the leaf's suffix.
     #[inline(always)]
-    fn item(self, at: usize, name: usize, mask: usize) -> Item {
+    pub(super) fn item(self, at: usize, name: usize, mask: usize) -> Item {
         let name_end = at + name + self.suffix();
         let end = name_end + self.value(mask);
         let (start, name_end, end) = (at as u32, name_end as u32, end as u32);
@@ -392,7 +425,7 @@ impl Head {
 /// Copies the suffix of a leaf, and its value unless `mask` is zero, in whole pieces; not if the
 /// frame ends before them.
 #[inline(always)]
-fn copy_leaf(view: View<'_>, item: Ref, mask: usize, to: &mut [u8]) -> Option<Head> {
+pub(super) fn copy_leaf(view: View<'_>, item: Ref, mask: usize, to: &mut [u8]) -> Option<Head> {
     let head = Head(view.word(item.at()));
     let pieces = (head.suffix() + head.value(mask)).div_ceil(PIECE);
     let words = view.run(item.at() + 1, pieces * 4)?.as_chunks::<4>().0;
@@ -403,6 +436,9 @@ fn copy_leaf(view: View<'_>, item: Ref, mask: usize, to: &mut [u8]) -> Option<He
         let Some((piece, more)) = words.split_first() else { return Some(head) };
         copy_piece(piece, to);
         words = more;
+    }
+    if words.is_empty() {
+        return Some(head);
     }
     for (to, piece) in to.iter_mut().zip(words) {
         copy_piece(piece, to);

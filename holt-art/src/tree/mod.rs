@@ -34,6 +34,7 @@ mod room;
 mod run;
 pub(crate) mod scan;
 mod seek;
+mod sheet;
 mod short;
 mod sink;
 pub(crate) mod snapshot;
@@ -41,6 +42,7 @@ mod source;
 mod spare;
 mod spelled;
 mod split;
+mod subtree;
 mod tidy;
 #[cfg(test)]
 mod turns;

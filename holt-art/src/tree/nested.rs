@@ -3,6 +3,7 @@
 
 use super::Tree;
 use super::outcome::{Condition, Put, Version};
+use super::scan::Scan;
 use super::way::Way;
 use crate::frame::edit::Edit;
 use crate::frame::key::Key;
@@ -94,6 +95,47 @@ fn subtrees_that_hang_below_one_another_move_out_together() {
     assert_eq!(way.path.len(), 4);
     assert_eq!(tree.divide(way, 3, key), Ok(true));
     assert_sound(&tree, &keys);
+}
+
+/// A list goes over three frames, and on in each of them when it comes back.
+#[test]
+fn lists_come_back_to_every_frame_that_they_have_gone_over_from() {
+    let tree = empty_tree();
+    {
+        let root = writable_root(&tree);
+        let [a, b, c] = [0, 1, 2].map(|_| tree.pool.new_frame(0).unwrap());
+        // No leaf is where one of another frame is.
+        let children = |length, frame, byte| {
+            [(b'l', Child::Large(length)), (b'x', to(frame, 0)), (byte, Child::Record)]
+        };
+        plant(&root, 0, &children(30, &a, b'z'));
+        plant(&a, 0, &children(70, &b, b'y'));
+        plant(&b, 0, &children(110, &c, b'z'));
+        plant(&c, 0, &[(b'l', Child::Large(150)), (b'm', Child::Record)]);
+    }
+    assert_sound(&tree, &[b"xxxm", b"xxz", b"xy", b"z"]);
+    let records: [(&[u8], usize); 8] = [
+        (b"l", 30),
+        (b"xl", 70),
+        (b"xxl", 110),
+        (b"xxxl", 150),
+        (b"xxxm", 5),
+        (b"xxz", 5),
+        (b"xy", 5),
+        (b"z", 5),
+    ];
+    for reverse in [false, true] {
+        let mut expected = records.map(|(key, length)| (key.to_vec(), length));
+        if reverse {
+            expected.reverse();
+        }
+        for limit in 1..=records.len() {
+            let scan = Scan::all().reverse(reverse).limit(limit as u64);
+            let list = tree.cursor(scan).map(|entry| entry.unwrap().into_record().unwrap());
+            let list: Vec<_> = list.map(|(key, value)| (key, value.len())).collect();
+            assert_eq!(list, expected[..limit]);
+        }
+    }
 }
 
 /// Two frames are each above the other. Readers that take latches and come through them in

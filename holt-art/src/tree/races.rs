@@ -4,12 +4,15 @@
 use std::cell::{Cell, RefCell};
 
 use super::path::PATIENCE;
+use super::scan::Scan;
 use crate::frame::key::Key;
 use crate::{Art, Put, Removed};
 
 thread_local! {
     /// What happens between a descent and its latch, on this thread.
     static RIVAL: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+    /// What happens inside a list, on this thread.
+    static LISTED: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
 /// Lets the rival run, if there is one. While it runs there is none, so its own mutations win.
@@ -18,6 +21,16 @@ pub(super) fn between_descent_and_latch() {
     if let Some(run) = rival {
         run();
         RIVAL.with(|rival| *rival.borrow_mut() = Some(run));
+    }
+}
+
+/// As [`between_descent_and_latch`], for a list that has come to a leaf and has not read it. Its rival has [`LISTED`] for
+/// itself.
+pub(super) fn before_a_leaf_is_read() {
+    let rival = LISTED.with(|rival| rival.borrow_mut().take());
+    if let Some(mut run) = rival {
+        run();
+        LISTED.with(|rival| *rival.borrow_mut() = Some(run));
     }
 }
 
@@ -217,4 +230,70 @@ fn a_descent_under_latches_asks_for_an_absent_frame() {
         drop(pass);
     }
     assert!(fetched > 0, "no frame was absent");
+}
+
+/// While a list has come to a leaf, a record makes way for another one of its size, which takes its place in
+/// memory. A list that told of what it reads there, without a look at whether the frame is still the same, would tell
+/// of the first one with the value of the second.
+#[test]
+fn a_list_tells_nothing_of_a_frame_that_has_changed() {
+    const DIRECTORIES: u32 = 23;
+    // Directories, which have 347 records or one more, and numbers in these: near either end of the list.
+    const EXCHANGED: [(u32, u32); 2] = [(0, 10), (DIRECTORIES - 1, 336)];
+    let key = |directory: u32, n: u32| format!("directory-{directory:02}/sub/{n:05}").into_bytes();
+    // Below one node, so that the frames above do not change.
+    let pair = move |directory, n| {
+        let mut other = key(directory, n);
+        *other.last_mut().unwrap() = b'x';
+        [key(directory, n), other]
+    };
+    let options = crate::PoolOptions::with_bytes(64 << 20, 64 << 20);
+    let map = std::sync::Arc::new(Art::with_options(options).unwrap());
+    // A value is its key.
+    for n in 0..8_000 {
+        let key = key(n % DIRECTORIES, n / DIRECTORIES);
+        map.put(&key, &key).unwrap();
+    }
+    assert!(map.tree().pool().stats().frames > 4);
+    // All of it, and short lists that end at many places within a node.
+    let limits = [9_000].into_iter().chain(1..40);
+    for (limit, reverse) in limits.flat_map(|limit| [(limit, false), (limit, true)]) {
+        for every in [1, 2, 7, 31] {
+            let rival = std::sync::Arc::clone(&map);
+            let (mut leaves, mut exchanges) = (0, 0);
+            let exchange = move || {
+                leaves += 1;
+                // A list that lost every race would take latches, and the rival would wait for them.
+                if leaves % every != 0 || exchanges == 20 {
+                    return;
+                }
+                exchanges += 1;
+                for (directory, n) in EXCHANGED {
+                    let [one, other] = pair(directory, n);
+                    let there = rival.get(&one).unwrap().is_some();
+                    let (old, new) = if there { (one, other) } else { (other, one) };
+                    rival.remove(&old).unwrap();
+                    rival.put(&new, &new).unwrap();
+                }
+            };
+            LISTED.with(|listed| *listed.borrow_mut() = Some(Box::new(exchange)));
+            let scan = Scan::all().reverse(reverse).limit(limit);
+            let list: Vec<_> =
+                map.scan(scan).map(|entry| entry.unwrap().into_record().unwrap()).collect();
+            LISTED.with(|listed| *listed.borrow_mut() = None);
+            assert!(list.iter().all(|(name, value)| name == value), "{reverse} {limit} {every}");
+            let ordered = |pair: &[(Vec<u8>, Vec<u8>)]| (pair[0].0 < pair[1].0) != reverse;
+            assert!(list.windows(2).all(ordered), "{reverse} {limit} {every}");
+            // All but those that come and go are there throughout.
+            if limit == 9_000 {
+                let come_and_go: Vec<_> =
+                    EXCHANGED.iter().flat_map(|&(at, n)| pair(at, n)).collect();
+                let steady = list.iter().filter(|(name, _)| !come_and_go.contains(name)).count();
+                assert_eq!(steady, 8_000 - EXCHANGED.len(), "{reverse} {every}");
+            } else {
+                assert_eq!(list.len() as u64, limit);
+            }
+        }
+    }
+    assert_eq!(map.verify(), []);
 }

@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::leaves::{AHEAD, Over, Ran, Run, begins};
 use super::scan::{Name, Scan};
 use super::spelled::Path;
+use super::subtree::{Boughs, Crossed};
 use crate::MAX_KEY;
 use crate::error::Error;
 use crate::frame::leaf::Leaf;
@@ -108,6 +109,7 @@ pub(super) struct Stacks {
     frames: Vec<Frame>,
     levels: Vec<Level>,
     path: Path,
+    boughs: Boughs,
 }
 
 /// Why a walk stops early. Small, as it is handed through every step; an error stands in the
@@ -136,6 +138,7 @@ pub(super) struct Walker<'p, 's> {
     frames: &'s mut Vec<Frame>,
     pub(super) levels: &'s mut Vec<Level>,
     pub(super) path: &'s mut Path,
+    boughs: &'s mut Boughs,
     /// The far end of the range.
     pub(super) far: Option<&'s [u8]>,
     /// Whether keys are rolled up to groups.
@@ -156,10 +159,11 @@ impl<'p, 's> Walker<'p, 's> {
         batch: &'s mut Batch,
         stacks: &'s mut Stacks,
     ) -> Self {
-        let Stacks { frames, levels, path } = stacks;
+        let Stacks { frames, levels, path, boughs } = stacks;
         frames.clear();
         levels.clear();
         path.set(&[], 0);
+        boughs.crossed.clear();
         let far = if scan.reverse { &scan.lower } else { &scan.upper };
         let far = match far {
             Bound::Unbounded => None,
@@ -177,6 +181,7 @@ impl<'p, 's> Walker<'p, 's> {
             frames,
             levels,
             path,
+            boughs,
             far,
             rolls: !scan.delimiter.is_empty(),
             byte: match scan.delimiter.as_slice() {
@@ -382,8 +387,16 @@ impl<'p, 's> Walker<'p, 's> {
         loop {
             let (byte, item) = match self.leaves(&level, &mut steps) {
                 Ran::Done => break,
-                Ran::Full => return Err(Stop::Full),
+                Ran::Full => {
+                    self.take_frames(top);
+                    return Err(Stop::Full);
+                }
+                Ran::Changed => return Err(Stop::Changed),
                 Ran::Other(byte, item) => (byte, item),
+                Ran::Below => {
+                    self.take_over::<BACK>(level.clear);
+                    return Ok(());
+                }
             };
             self.path.branch(level.name, byte);
             self.levels[top].place = steps.place(byte);
@@ -399,6 +412,43 @@ impl<'p, 's> Walker<'p, 's> {
             self.emit(node.value(), level.edge, level.clear)?;
         }
         self.leave()
+    }
+
+    /// Goes on in the nodes that a run has ended in, and in their frames.
+    fn take_over<const BACK: bool>(&mut self, clear: usize) {
+        let (top, boughs) = (self.levels.len() - 1, &*self.boughs);
+        let name = boughs.name();
+        self.path.set(name, name.len());
+        let mut view = self.view;
+        let mut crossed = boughs.crossed.iter().peekable();
+        for (depth, bough) in boughs.all().iter().enumerate() {
+            if let Some(frame) = crossed.next_if(|frame| frame.first == depth) {
+                view = View::new(self.pool.slot_words(frame.seen.slot()));
+            }
+            let (length, node) = (usize::from(bough.name), Node::read(view, bough.node));
+            let place = match (name.get(length), boughs.next) {
+                (Some(&byte), _) => bough.children.place::<BACK>(&node, byte, false),
+                (None, Some(byte)) => bough.children.place::<BACK>(&node, byte, true),
+                (None, None) => Place::FIRST,
+            };
+            if depth == 0 {
+                self.levels[top].place = place;
+                continue;
+            }
+            let (node, value) = (bough.node, BACK && bough.value);
+            let (edge, fresh, name) = (false, false, length);
+            self.levels.push(Level { node, place, value, edge, fresh, name, clear });
+        }
+        self.take_frames(top);
+    }
+
+    /// Goes on in the frames that a run has ended in, where `top` is the level of its node.
+    fn take_frames(&mut self, top: usize) {
+        for Crossed { number, seen, first } in self.boughs.crossed.drain(..) {
+            let (slot, hold, base) = (seen.slot(), Hold::Seen(seen), top + first);
+            self.frames.push(Frame { number, slot, hold, base });
+            self.view = View::new(self.pool.slot_words(slot));
+        }
     }
 
     /// Adds the next children of a level as long as they are ordinary leaves, or groups of their own.
@@ -426,7 +476,7 @@ impl<'p, 's> Walker<'p, 's> {
             _ => None,
         };
         self.path.resize(level.name);
-        let run = Run {
+        let run: Run<'_, 'p> = Run {
             view: self.view,
             path: self.path,
             keys_only: self.scan.keys_only,
@@ -441,7 +491,15 @@ impl<'p, 's> Walker<'p, 's> {
         } else if self.rolls {
             self.batch.leaves::<BACK, true>(&run, steps, (byte, item))
         } else {
-            self.batch.leaves::<BACK, false>(&run, steps, (byte, item))
+            let child = match self.batch.leaves::<BACK, false>(&run, steps, (byte, item)) {
+                Ran::Other(byte, item)
+                    if matches!(item.kind(), Kind::N4 | Kind::N16 | Kind::Crossing) =>
+                {
+                    (byte, item)
+                }
+                ran => return ran,
+            };
+            self.batch.subtree::<BACK>(&run, self.boughs, level.node, steps, child)
         }
     }
 
