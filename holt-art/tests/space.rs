@@ -6,7 +6,7 @@ mod random;
 
 use std::collections::BTreeMap;
 
-use holt_art::Art;
+use holt_art::{Art, Pool};
 use proptest::prelude::*;
 use random::Random;
 
@@ -101,6 +101,25 @@ fn a_load_at_random_fills_frames_to_four_fifths() {
             let crossings = map.tree().mean_crossings();
             assert!(crossings <= 2.5, "{name}: {crossings:.2} crossings");
         }
+    }
+}
+
+/// Subtrees of random keys of a quarter to a half of a frame each, three or two of which leave much of a frame
+/// empty, were at 0.75 and took 1.5 times the payload.
+#[test]
+fn random_keys_of_every_number_fill_frames_and_take_little_more_than_their_payload() {
+    let seed = 0x5EED_0011;
+    println!("seed {seed}");
+    let (name, length, key) = SHAPES[2];
+    for count in [25_000, 40_000, 50_000, 55_000, 60_000, 65_000, 80_000, 100_000] {
+        let mut keys: Vec<Vec<u8>> = (0..count).map(key).collect();
+        shuffle(&mut Random::new(seed), &mut keys);
+        let payload: usize = keys.iter().map(|key| key.len() + length).sum();
+        let map = load(&keys, length);
+        let frames = map.tree().pool().stats().frames;
+        let memory = frames as f64 * Pool::FRAME_BYTES as f64 / payload as f64;
+        println!("{name}, {count} keys: {:.3}, {memory:.3}", fill(&map));
+        assert!(fill(&map) >= 0.80 && memory <= 1.45, "{count}: {:.3}, {memory:.3}", fill(&map));
     }
 }
 

@@ -316,7 +316,8 @@ impl<'a> Node<'a> {
     /// and therefore cheaper.
     #[inline]
     pub(crate) fn places(self) -> impl DoubleEndedIterator<Item = Loc> + 'a {
-        (0..self.count()).map(move |rank| self.child_loc(rank))
+        let first = self.children_at();
+        (0..self.count()).map(move |rank| Loc::nth(first, rank))
     }
 
     /// All children in byte order.

@@ -47,8 +47,8 @@ pub(super) enum Side {
     Behind,
 }
 
-/// How many parts at the side's end are best given to a neighbour with `live` words, and
-/// how uneven the two frames would then be.
+/// How many parts at the side's end are best given to a neighbour with `live` words, behind how
+/// many words the fuller of the two frames would then have.
 pub(super) fn best_cut(
     parts: &[Part],
     kept: usize,
@@ -78,9 +78,9 @@ pub(super) fn best_cut(
             Side::Behind => wanted >= parts.len() - count,
         });
         if stays <= MOVE_LIMIT && !(goes && grows + LIGHTER > total) {
-            let imbalance = stays.abs_diff(grows);
-            if best.is_none_or(|(least, _)| imbalance < least) {
-                best = Some((imbalance, count));
+            let fuller = stays.max(grows);
+            if best.is_none_or(|(least, _)| fuller < least) {
+                best = Some((fuller, count));
             }
         }
     }

@@ -18,6 +18,7 @@ mod longest;
 mod many;
 mod merge;
 mod moving;
+mod neighbour;
 #[cfg(test)]
 mod nested;
 #[cfg(all(test, not(loom)))]

@@ -11,7 +11,7 @@ use crate::frame::{ENTRIES, FRAME_WORDS, Kind, Ref, View};
 use crate::pool::Latched;
 
 /// An entry heavier than this gives its root node to the parent.
-const PULL_ABOVE: usize = FRAME_WORDS * 30 / 100;
+const PULL_ABOVE: usize = FRAME_WORDS * 35 / 100;
 
 /// With a child heavier than this a frame can only be cut beside it, so pulling its node
 /// up must leave the frame with room for its longer table.
@@ -84,28 +84,43 @@ fn pull_where(
     loop {
         let heavy = parts.iter().enumerate().filter(|(_, part)| is_heavy(part));
         let heaviest = heavy.max_by_key(|(_, part)| part.words);
-        let Some((position, part)) = heaviest.map(|(position, part)| (position, *part)) else {
-            return pulled;
-        };
-        let loose = Loose::read(view, part.root);
-        let weights: Vec<usize> = loose.children().map(|(_, child)| measure(view, child)).collect();
-        // A heavy child is pulled up in turn, unless its frame could not be cut then.
-        let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
-        let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
-        let after = ENTRIES + kept + others + weights.iter().map(|words| words + 1).sum::<usize>();
-        if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FRAME_WORDS) {
-            return pulled;
+        let Some((position, _)) = heaviest else { return pulled };
+        match pull_at(view, parent, parts, kept, key, position) {
+            Pulled::Nodes => pulled = Pulled::Nodes,
+            Pulled::ParentFull if pulled == Pulled::Nothing => return Pulled::ParentFull,
+            Pulled::ParentFull | Pulled::Nothing => return pulled,
         }
-        let mut edit = parent.edit(part.owner);
-        let value_words = item_words(view, loose.value);
-        if loose.words() + loose.count() + value_words > edit.bump_room() {
-            return if pulled == Pulled::Nothing { Pulled::ParentFull } else { pulled };
-        }
-        let new_parts = pull_node(view, &mut edit, &part, loose, &weights, key);
-        edit.finish();
-        parts.splice(position..=position, new_parts);
-        pulled = Pulled::Nodes;
     }
+}
+
+/// Moves the root node of the part at a position of the list, which has fan-out, into the parent.
+pub(super) fn pull_at(
+    view: View<'_>,
+    parent: &Latched<'_>,
+    parts: &mut Vec<Part>,
+    kept: usize,
+    key: Key<'_>,
+    position: usize,
+) -> Pulled {
+    let part = parts[position];
+    let loose = Loose::read(view, part.root);
+    let weights: Vec<usize> = loose.children().map(|(_, child)| measure(view, child)).collect();
+    // A heavy child is pulled up in turn, unless its frame could not be cut then.
+    let heavy_child = weights.iter().any(|&words| words > SPINE_ABOVE);
+    let others: usize = parts.iter().map(|part| part.words + 1).sum::<usize>() - part.words;
+    let after = ENTRIES + kept + others + weights.iter().map(|words| words + 1).sum::<usize>();
+    if parts.len() + loose.count() > MAX_ENTRIES || (heavy_child && after > FRAME_WORDS) {
+        return Pulled::Nothing;
+    }
+    let mut edit = parent.edit(part.owner);
+    let value_words = item_words(view, loose.value);
+    if loose.words() + loose.count() + value_words > edit.bump_room() {
+        return Pulled::ParentFull;
+    }
+    let new_parts = pull_node(view, &mut edit, &part, loose, &weights, key);
+    edit.finish();
+    parts.splice(position..=position, new_parts);
+    Pulled::Nodes
 }
 
 /// Moves one root node into the parent, which has the room, and returns the parts that

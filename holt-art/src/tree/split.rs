@@ -3,14 +3,14 @@
 //! A full frame is first compacted, when that gains enough. Otherwise its parent frame
 //! takes part: the heaviest subtrees among the frame's entries give their root nodes to
 //! the parent (*pulling up*), which makes more and lighter entries; then a run of
-//! entries, in key order, goes to a neighbouring frame that has room, or to a fresh
+//! entries, in key order, goes to a neighbouring frame that has room (`neighbour.rs`), or to a fresh
 //! one. Only a spine, a subtree without fan-out, is cut in the middle and pushed down.
 //!
 //! Of the frame's entries only those are touched that the latched parent owns, so it does
 //! not matter that other parents may own the rest.
 
 use super::Tree;
-use super::cut::{ASCENDING, FULL, Side, best_cut, fresh_cut, lower_half};
+use super::cut::{ASCENDING, Side, fresh_cut, lower_half};
 use super::path::Step;
 use super::pull::{Pulled, is_heavy, pull_up};
 use super::run::{Part, Run};
@@ -25,9 +25,7 @@ use crate::pool::Latched;
 
 /// A frame with at most this share of live words gains enough by compaction.
 const COMPACT_BELOW: usize = FRAME_WORDS * 90 / 100;
-/// A neighbour takes entries while it is at most this full.
-const NEIGHBOUR_BELOW: usize = FRAME_WORDS * 88 / 100;
-/// Frames on either side that are asked to take entries before a fresh one is.
+/// Frames of the level in between on either side that are asked to take crossings before a fresh one is.
 const REACH: usize = 3;
 /// No frame is filled further than this by moving entries into it.
 pub(super) const MOVE_LIMIT: usize = FRAME_WORDS * 94 / 100;
@@ -139,9 +137,7 @@ impl Tree {
             return Err(Error::Damaged { frame: above.frame });
         };
 
-        if parent.view().nature().level > view.nature().level.saturating_add(1)
-            && run.parts.iter().any(|part| is_heavy(view, part))
-        {
+        if is_far_above(parent.view(), view) && run.parts.iter().any(|part| is_heavy(view, part)) {
             return self.wedge(&parent, &run, &frame, &mut spare).map(|()| true);
         }
         let pulled = pull_up(view, &parent, &mut run.parts, run.kept_words, key);
@@ -174,7 +170,17 @@ impl Tree {
             settle(frame, &run.parts, &run.kept, Some(&parent), spare);
             return Ok(true);
         }
-        let stays = match self.choose_neighbour(&run, view.nature()) {
+        let mut chosen = self.choose_neighbour(&run, view.nature());
+        if chosen.is_none()
+            && let Some(end) = self.coarse_end(&run, view)
+        {
+            if !is_far_above(parent.view(), view) {
+                chosen = self.take_apart_for(end, &mut run, view, &parent, key);
+            } else if pulled == Pulled::Nothing {
+                return self.wedge(&parent, &run, &frame, &mut spare).map(|()| true);
+            }
+        }
+        let stays = match chosen {
             Some((side, count, neighbour)) => {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
@@ -205,7 +211,8 @@ impl Tree {
     ) -> Result<(), Error> {
         let level = frame.view().nature().level + 1;
         let words = 2 * run.parts.len();
-        let between = run.peers(&self.pool, level).into_iter().flatten().find_map(|number| {
+        let near = run.neighbours(&self.pool, &(level..=level), REACH).into_iter();
+        let between = near.map(|(_, number)| number).find_map(|number| {
             let seen = self.pool.neighbour(number)?;
             let view = self.pool.view(seen);
             let fits = view.nature().level == level && view.counters().live + words <= MOVE_LIMIT;
@@ -254,53 +261,6 @@ impl Tree {
         spare.move_to_fresh(view, &run.parts, &frame);
         settle(frame, &[], &run.kept, None, spare);
         Ok(())
-    }
-
-    /// The neighbour that evens the two frames out best, latched, the end of the run
-    /// that it takes, and how many parts.
-    fn choose_neighbour(&self, run: &Run, nature: Nature) -> Option<(Side, usize, Latched<'_>)> {
-        // The nearest first: others only spare a fresh frame, and cost some order.
-        let peers =
-            [Side::Before, Side::Behind].into_iter().zip(run.peers(&self.pool, nature.level));
-        let nearest = peers.filter_map(|(side, number)| Some((side, number?)));
-        self.most_even(run, nature, nearest).or_else(|| {
-            let ascending = nature.ascending >= ASCENDING;
-            let reach = if ascending { 0 } else { REACH };
-            let near =
-                run.neighbours(&self.pool, &(nature.level..=nature.level), reach).into_iter();
-            let side = |before| if before { Side::Before } else { Side::Behind };
-            self.most_even(run, nature, near.map(|(before, number)| (side(before), number)))
-        })
-    }
-
-    /// Of these frames the one with which the frame evens out best.
-    fn most_even(
-        &self,
-        run: &Run,
-        nature: Nature,
-        neighbours: impl Iterator<Item = (Side, u32)>,
-    ) -> Option<(Side, usize, Latched<'_>)> {
-        let ascending = nature.ascending >= ASCENDING;
-        let mut best: Option<(usize, Side, usize, Latched<'_>)> = None;
-        for (side, number) in neighbours.filter(|&(_, number)| number != nature.number) {
-            // Only tried: a neighbour may have another parent, whose holder may be
-            // waiting for this frame.
-            let Some(seen) = self.pool.neighbour(number) else { continue };
-            let live = self.pool.view(seen).counters().live;
-            let limit = if ascending && side == Side::Before { FULL } else { NEIGHBOUR_BELOW };
-            if self.pool.view(seen).nature().level != nature.level || live > limit {
-                continue;
-            }
-            let cut = best_cut(&run.parts, run.kept_words, live, side, ascending);
-            let Some((uneven, count)) = cut else { continue };
-            if best.as_ref().is_none_or(|&(least, ..)| uneven < least)
-                && let Some(mut neighbour) = self.pool.latch_at(number, seen)
-                && neighbour.writable().is_ok()
-            {
-                best = Some((uneven, side, count, neighbour));
-            }
-        }
-        best.map(|(_, side, count, neighbour)| (side, count, neighbour))
     }
 
     /// Cuts a spine: its lower part goes to a fresh frame.
@@ -353,6 +313,11 @@ pub(super) fn hand_down(view: View<'_>, below: &Latched<'_>, words: &Words) {
         edit.set_ref(Loc::entry(index), crossing);
         edit.finish();
     }
+}
+
+/// Whether a level between the two frames is missing.
+fn is_far_above(parent: View<'_>, view: View<'_>) -> bool {
+    parent.nature().level > view.nature().level.saturating_add(1)
 }
 
 /// Words that a put of `key` may need in one frame, whatever its value.

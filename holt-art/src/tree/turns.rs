@@ -145,7 +145,8 @@ fn writers_that_change_places_part_anew_in_as_many_frames() {
             (0..DIRECTORIES).filter(|&directory| owner(directory) == thread).collect()
         };
         let of = [of(0), of(1)];
-        in_turns(2, 120_000, |thread, round, random| {
+        // The frames are full, so there is little room to part into, and it takes some tries.
+        in_turns(2, 240_000, |thread, round, random| {
             let own = &of[usize::from(thread)];
             overwrite(&map, own[random.below(own.len() as u32) as usize], round, random);
         });
