@@ -1,6 +1,8 @@
 //! The children of a node are listed in one run as long as they are ordinary leaves: nodes in
 //! which they stand between everything else that a child may be, against a map.
 
+#[path = "support/beside.rs"]
+mod beside;
 #[path = "support/list.rs"]
 mod list;
 #[path = "support/random.rs"]
@@ -16,10 +18,9 @@ mod model {
     pub(crate) type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
 }
 
-use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::ops::Bound;
 
+use beside::Beside;
 use holt_art::{Art, Entry, MAX_KEY, Scan};
 use list::{Keys, List};
 use model::Model;
@@ -210,78 +211,25 @@ fn crossings_to_a_few_records_are_listed_as_a_map_lists_them() {
     }
 }
 
-/// Tells the writer to end, also when a list was wrong.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// What is in a run is validated frame by frame while writers change, split and merge them.
 #[test]
 fn lists_over_many_crossings_are_right_under_writers() {
     let seed = 95;
     println!("seed {seed}");
     let mut random = Random::new(seed);
-    let map = Art::new().unwrap();
-    let value = |key: &[u8], length: u64| key.repeat(1 + length as usize % 9);
-    // Keys of an even last byte stay, and their values change; others come and go.
     let keys: Vec<Vec<u8>> = (0..20_000).map(|_| scattered(&mut random, 20)).collect();
-    let stays = |key: &[u8]| key.last().is_some_and(|last| last % 2 == 0);
-    for key in &keys {
-        map.put(key, &value(key, random.next())).unwrap();
-    }
-    let mut stable: Vec<Vec<u8>> = keys.iter().filter(|key| stays(key)).cloned().collect();
-    stable.sort();
-    // Half of all changes are near each other, where short lists read.
-    let (low, high) = (stable[4_000].clone(), stable[4_060].clone());
-    let near: Vec<&Vec<u8>> = keys.iter().filter(|&key| (&low..=&high).contains(&key)).collect();
-    let over = AtomicBool::new(false);
-    let list = |scan: Scan, expected: &[Vec<u8>]| {
-        let mut names = Vec::new();
-        let reverse = scan.is_reverse();
-        let ended = map.scan(scan).visit::<()>(|entry| {
-            let (key, shown) = (entry.name(), entry.value().unwrap_or_default());
+    Beside {
+        keys: &keys,
+        stays: |key| key.last().is_some_and(|last| last % 2 == 0),
+        value: |key, random| key.repeat(1 + random as usize % 9),
+        is_value: |key, shown| {
             let whole = shown.len() / key.len();
-            assert!((1..10).contains(&whole) && shown == key.repeat(whole), "{key:?}");
-            if stays(key) {
-                names.push(key.to_vec());
-            }
-            ControlFlow::Continue(())
-        });
-        assert!(ended.unwrap().is_continue());
-        if reverse {
-            names.reverse();
-        }
-        assert!(names == expected, "{} of {}", names.len(), expected.len());
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = Random::new(seed + 1);
-            while !over.load(Ordering::Relaxed) {
-                let key = match random.below(2) {
-                    0 => &keys[random.below(keys.len() as u64) as usize],
-                    _ => near[random.below(near.len() as u64) as usize],
-                };
-                if stays(key) || random.below(2) == 0 {
-                    map.put(key, &value(key, random.next())).unwrap();
-                } else {
-                    map.remove(key).unwrap();
-                }
-            }
-        });
-        let _ends = Ends(&over);
-        for round in 0..30 {
-            list(Scan::all().reverse(round % 2 == 1), &stable);
-            for _ in 0..1_000 {
-                let range = Scan::range(low.as_slice()..=high.as_slice());
-                list(range.reverse(round % 2 == 1), &stable[4_000..=4_060]);
-            }
-        }
-    });
-    assert_eq!(map.verify(), []);
+            (1..10).contains(&whole) && shown == key.repeat(whole)
+        },
+        near: 4_000..=4_060,
+        lists: (30, 1_000),
+    }
+    .run(seed);
 }
 
 /// Frames that are filled to their last word, in both orders and with leaves of all sizes.

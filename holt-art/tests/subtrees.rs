@@ -1,6 +1,8 @@
 //! Lists go through small nodes below one another in one loop: keys that part every few bytes, with records
 //! at inner nodes and with all that ends the loop in every place, against a map.
 
+#[path = "support/beside.rs"]
+mod beside;
 #[path = "support/list.rs"]
 mod list;
 #[path = "support/random.rs"]
@@ -16,11 +18,10 @@ mod model {
     pub(crate) type Model = BTreeMap<Vec<u8>, (Vec<u8>, Version)>;
 }
 
-use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::ops::Bound;
 
-use holt_art::{Art, Entry, Scan};
+use beside::Beside;
+use holt_art::{Art, Entry};
 use list::{Keys, List};
 use model::Model;
 use random::Random;
@@ -205,80 +206,25 @@ fn nested_nodes_behind_crossings_behind_crossings_are_listed() {
     }
 }
 
-/// Tells the writer to end, also when a list was wrong.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Frames change while the loop is in them, in others that it has come from, and on its way back.
 #[test]
 fn nested_nodes_are_listed_right_under_writers() {
-    /// Records that half of all changes are among: more than a frame has.
-    const NEAR: usize = 300;
     let seed = 203;
     println!("seed {seed}");
     let mut random = Random::new(seed);
-    let map = Art::new().unwrap();
     let sort = Sort { parts: 9, fan_out: 5, odd: 0 };
-    // Of one length, so that it is changed in place, and all of one byte.
-    let value = |key: &[u8], byte: u64| vec![byte as u8; 100 + key.len()];
     let keys: Vec<Vec<u8>> = (0..8_000).map(|_| key(&mut random, sort)).collect();
-    let stays = |key: &[u8]| key.iter().map(|&byte| u32::from(byte)).sum::<u32>() % 2 == 0;
-    for key in &keys {
-        map.put(key, &value(key, random.next())).unwrap();
+    Beside {
+        keys: &keys,
+        stays: |key| key.iter().map(|&byte| u32::from(byte)).sum::<u32>() % 2 == 0,
+        // Of one length, so that it is changed in place, and all of one byte.
+        value: |key, random| vec![random as u8; 100 + key.len()],
+        is_value: |key, shown| {
+            shown.len() == 100 + key.len() && shown.iter().all(|&byte| byte == shown[0])
+        },
+        // More than a frame has.
+        near: 2_000..=2_300,
+        lists: (40, 400),
     }
-    let mut stable: Vec<Vec<u8>> = keys.iter().filter(|key| stays(key)).cloned().collect();
-    stable.sort();
-    stable.dedup();
-    let middle = stable.len() / 2;
-    let (low, high) = (stable[middle].clone(), stable[middle + NEAR].clone());
-    let near: Vec<&Vec<u8>> = keys.iter().filter(|&key| (&low..=&high).contains(&key)).collect();
-    let over = AtomicBool::new(false);
-    let list = |scan: Scan, expected: &[Vec<u8>]| {
-        let mut names = Vec::new();
-        let reverse = scan.is_reverse();
-        let ended = map.scan(scan).visit::<()>(|entry| {
-            let (key, shown) = (entry.name(), entry.value().unwrap_or_default());
-            let torn = shown.iter().any(|&byte| byte != shown[0]);
-            assert!(!torn && shown.len() == 100 + key.len(), "{key:?}");
-            if stays(key) {
-                names.push(key.to_vec());
-            }
-            ControlFlow::Continue(())
-        });
-        assert!(ended.unwrap().is_continue());
-        if reverse {
-            names.reverse();
-        }
-        assert!(names == expected, "{} of {}", names.len(), expected.len());
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = Random::new(seed + 1);
-            while !over.load(Ordering::Relaxed) {
-                let key = match random.below(2) {
-                    0 => &keys[random.below(keys.len() as u64) as usize],
-                    _ => near[random.below(near.len() as u64) as usize],
-                };
-                if stays(key) || random.below(2) == 0 {
-                    map.put(key, &value(key, random.next())).unwrap();
-                } else {
-                    map.remove(key).unwrap();
-                }
-            }
-        });
-        let _ends = Ends(&over);
-        for round in 0..40 {
-            list(Scan::all().reverse(round % 2 == 1), &stable);
-            for _ in 0..400 {
-                let range = Scan::range(low.as_slice()..=high.as_slice());
-                list(range.reverse(round % 2 == 1), &stable[middle..=middle + NEAR]);
-            }
-        }
-    });
-    assert_eq!(map.verify(), []);
+    .run(seed);
 }
