@@ -23,6 +23,9 @@ use super::{Kind, Loc, Ref, View, low_bytes, words_for};
 /// Longest prefix of an inner node in bytes; longer ones are chains of nodes.
 pub(crate) const MAX_PREFIX: usize = 248;
 
+// What `Node::wide` reads off the kind.
+const _: () = assert!(Kind::N4 as usize >> 2 & 1 == 0 && Kind::N16 as usize >> 2 & 1 == 1);
+
 /// A decoded node head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a> {

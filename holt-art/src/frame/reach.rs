@@ -19,7 +19,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Words behind a frame that may be read with it.
 ///
-/// No node is longer than 100 words, and what is asked for behind one is not further.
+/// What is read furthest behind a node's first word is its prefix: 132 words, if garbage stands where a bitmap node
+/// has how many words of references there are. What is asked for behind a node is nearer.
 const MARGIN: usize = 160;
 
 /// The words of a [`Wide`] view.
