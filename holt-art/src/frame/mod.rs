@@ -96,21 +96,24 @@ impl Ref {
     pub(crate) const UNKNOWN: Self = Self(7);
 
     /// The tags of inner nodes, for whoever does not want all kinds apart: see [`Ref::tag`].
+    const LEAF: u16 = 1;
+    const LONG_LEAF: u16 = 2;
     pub(crate) const N4: u16 = 3;
     pub(crate) const N16: u16 = 4;
     pub(crate) const BITMAP: u16 = 5;
+    pub(crate) const CROSSING: u16 = 6;
 
     #[inline]
     pub(crate) fn new(kind: Kind, at: usize) -> Self {
         debug_assert!(at > 0 && at < FRAME_WORDS);
         let tag = match kind {
             Kind::Null | Kind::Unknown => return Self::NULL,
-            Kind::Leaf => 1,
-            Kind::LongLeaf => 2,
+            Kind::Leaf => Self::LEAF,
+            Kind::LongLeaf => Self::LONG_LEAF,
             Kind::N4 => Self::N4,
             Kind::N16 => Self::N16,
             Kind::Bitmap => Self::BITMAP,
-            Kind::Crossing => 6,
+            Kind::Crossing => Self::CROSSING,
         };
         Self((at as u16) << 3 | tag)
     }
@@ -119,6 +122,12 @@ impl Ref {
     #[inline]
     pub(crate) fn at(self) -> usize {
         usize::from(self.0 >> 3)
+    }
+
+    /// The reference to something of the same kind at `at`.
+    #[inline]
+    pub(crate) fn moved_to(self, at: usize) -> Self {
+        Self((at as u16) << 3 | self.tag())
     }
 
     /// The three bits that say the kind.
@@ -131,12 +140,12 @@ impl Ref {
     pub(crate) fn kind(self) -> Kind {
         match self.tag() {
             0 => Kind::Null,
-            1 => Kind::Leaf,
-            2 => Kind::LongLeaf,
+            Self::LEAF => Kind::Leaf,
+            Self::LONG_LEAF => Kind::LongLeaf,
             Self::N4 => Kind::N4,
             Self::N16 => Kind::N16,
             Self::BITMAP => Kind::Bitmap,
-            6 => Kind::Crossing,
+            Self::CROSSING => Kind::Crossing,
             _ => Kind::Unknown,
         }
     }
@@ -148,12 +157,12 @@ impl Ref {
 
     #[inline]
     pub(crate) fn is_leaf(self) -> bool {
-        matches!(self.kind(), Kind::Leaf | Kind::LongLeaf)
+        matches!(self.tag(), Self::LEAF | Self::LONG_LEAF)
     }
 
     #[inline]
     pub(crate) fn is_inner(self) -> bool {
-        matches!(self.kind(), Kind::N4 | Kind::N16 | Kind::Bitmap)
+        matches!(self.tag(), Self::N4..=Self::BITMAP)
     }
 }
 
@@ -259,6 +268,16 @@ impl Counters {
             | (self.live as u64) << 16
             | (self.entries as u64) << 32
             | (self.ascending as u64) << 48
+    }
+
+    /// Words behind the first that has never been handed out, that one included.
+    pub(crate) fn room_behind(self) -> usize {
+        FRAME_WORDS - self.used
+    }
+
+    /// Words of free blocks.
+    pub(crate) fn scattered(self) -> usize {
+        self.used - self.live
     }
 
     #[inline]
@@ -387,6 +406,16 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn counters(self) -> Counters {
         Counters::unpack(self.word(COUNTERS))
+    }
+
+    /// How many free blocks of `words` words there are, counted up to `most`.
+    pub(crate) fn free(self, words: usize, most: usize) -> usize {
+        let head = || self.reference(Loc::nth(FREE_HEADS, words - 1)).0;
+        let next = |&at: &u16| Some(self.word(usize::from(at)) as u16);
+        if most == 0 {
+            return 0;
+        }
+        std::iter::successors(Some(head()), next).take_while(|&at| at != 0).take(most).count()
     }
 
     /// The number of the frame, as written in it.

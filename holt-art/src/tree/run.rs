@@ -55,11 +55,13 @@ impl Run {
     ) -> Option<Self> {
         let mut cells = Vec::new();
         let mut frames: Vec<u32> = Vec::new();
+        let mut last = u64::MAX;
         for (owner, _) in entries(parent) {
             let ControlFlow::Continue(()) = each_crossing(parent, owner, |cell| {
                 let frame = cell.target.frame;
-                if frames.last() != Some(&frame) {
+                if last != u64::from(frame) {
                     frames.push(frame);
+                    last = u64::from(frame);
                 }
                 if frame == step.frame {
                     cells.push(cell);
@@ -212,6 +214,7 @@ fn crossings(view: View<'_>, owner: usize, cells: &mut Vec<Cell>) {
 }
 
 /// Shows all crossings below entry `owner`, in key order, until there is an answer.
+#[inline(always)]
 fn each_crossing<B>(
     view: View<'_>,
     owner: usize,
@@ -234,14 +237,17 @@ fn each_crossing<B>(
     loop {
         let node = Node::read(view, within);
         let (children, count) = (node.children_at(), node.count());
+        // Four references at a time.
+        let mut refs = view.word(children + seen / 4) >> (16 * (seen % 4));
         let deeper = loop {
             if seen >= count {
                 break None;
             }
+            let child = Ref(refs as u16);
             let loc = Loc::nth(children, seen);
-            let child = view.reference(loc);
             seen += 1;
-            if child.kind() == Kind::Crossing {
+            refs = if seen.is_multiple_of(4) { view.word(children + seen / 4) } else { refs >> 16 };
+            if child.tag() == Ref::CROSSING {
                 show(cell(loc, child))?;
             } else if child.is_inner() {
                 break Some(child);
