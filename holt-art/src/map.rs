@@ -1,12 +1,13 @@
 //! A tree and its pool in one, for use in memory.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::Error;
 use crate::pool::gate::Closed;
 use crate::pool::{Outlook, Pool, PoolOptions};
 use crate::tree::cursor::Cursor;
-use crate::tree::entry::Entry;
+use crate::tree::entry::{Entry, EntryRef};
 use crate::tree::outcome::{Condition, Existing, Put, Removed, Renamed, Version};
 use crate::tree::scan::Scan;
 use crate::tree::{Tree, verify::Fault};
@@ -317,6 +318,39 @@ impl Art {
     /// Lists what `scan` asks for.
     pub fn scan(&self, scan: Scan) -> Cursor {
         self.tree.cursor(scan)
+    }
+
+    /// Calls `visit` with one entry after the other of what `scan` asks for, until it breaks or the list ends; returns
+    /// what it broke with. Entries are lent, so nothing is allocated for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Art::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use holt_art::{Art, Scan};
+    ///
+    /// let map = Art::new()?;
+    /// for key in [b"a/1", b"a/2", b"b/1"] {
+    ///     map.put(key, b"value")?;
+    /// }
+    /// let mut groups = Vec::new();
+    /// map.visit::<()>(Scan::all().delimiter(b"/"), |entry| {
+    ///     groups.push(entry.name().to_vec());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(groups, [b"a/", b"b/"]);
+    /// # Ok::<(), holt_art::Error>(())
+    /// ```
+    pub fn visit<B>(
+        &self,
+        scan: Scan,
+        visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        Ok(self.tree.visit(scan, visit)?.break_value())
     }
 
     /// Number of records; cost by frames.

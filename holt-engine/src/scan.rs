@@ -25,7 +25,7 @@ use crate::source::{List, Source};
 
 /// What to read: the result of [`Tree::prefix`](crate::Tree::prefix), [`Tree::range`](crate::Tree::range)
 /// and [`Tree::scan`](crate::Tree::scan), and of their like for a tree of a snapshot, to be narrowed
-/// down and then iterated over.
+/// down and then iterated over. It borrows the handle that it was asked of; the iterator has one of its own.
 ///
 /// # Examples
 ///
@@ -57,25 +57,25 @@ use crate::source::{List, Source};
 /// # }
 /// ```
 #[must_use = "nothing is read before it is iterated over"]
-pub struct Scan<D: Disk = RealDisk> {
-    source: Source<D>,
+pub struct Scan<'h, D: Disk = RealDisk> {
+    source: Source<'h, D>,
     scan: holt_art::Scan,
     limit: u64,
     /// The first thing that is wrong with the request.
     refused: Option<Error>,
 }
 
-impl<D: Disk> Scan<D> {
+impl<'h, D: Disk> Scan<'h, D> {
     /// The keys that begin with `prefix`.
-    pub(crate) fn prefix(source: Source<D>, prefix: &[u8]) -> Scan<D> {
+    pub(crate) fn prefix(source: Source<'h, D>, prefix: &[u8]) -> Self {
         Scan::new(source, holt_art::Scan::prefix(prefix)).requires(check_key(prefix))
     }
 
     /// The keys between two bounds.
     pub(crate) fn range(
-        source: Source<D>,
+        source: Source<'h, D>,
         (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
-    ) -> Scan<D> {
+    ) -> Self {
         let key = |bound: &Bound<Vec<u8>>| match bound {
             Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
             Bound::Unbounded => None,
@@ -91,19 +91,19 @@ impl<D: Disk> Scan<D> {
             .requires(ordered)
     }
 
-    fn new(source: Source<D>, scan: holt_art::Scan) -> Scan<D> {
+    fn new(source: Source<'h, D>, scan: holt_art::Scan) -> Self {
         Scan { source, scan, limit: u64::MAX, refused: None }
     }
 
     #[inline]
-    pub(crate) fn requires(mut self, condition: Result<(), Error>) -> Scan<D> {
+    pub(crate) fn requires(mut self, condition: Result<(), Error>) -> Self {
         self.refused = self.refused.or(condition.err());
         self
     }
 
     /// Tells only names strictly greater than `name`, in whichever direction.
     #[inline]
-    pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
+    pub fn start_after(mut self, name: impl AsRef<[u8]>) -> Self {
         self.scan = self.scan.start_after(name.as_ref());
         self.requires(check_key(name.as_ref()))
     }
@@ -127,7 +127,7 @@ impl<D: Disk> Scan<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn start_before(mut self, name: impl AsRef<[u8]>) -> Scan<D> {
+    pub fn start_before(mut self, name: impl AsRef<[u8]>) -> Self {
         self.scan = self.scan.start_before(name.as_ref());
         self.requires(check_key(name.as_ref()))
     }
@@ -135,7 +135,7 @@ impl<D: Disk> Scan<D> {
     /// Rolls keys up to groups at the first `delimiter` behind the prefix. It may have several
     /// bytes, and has at least one.
     #[inline]
-    pub fn delimiter(mut self, delimiter: impl AsRef<[u8]>) -> Scan<D> {
+    pub fn delimiter(mut self, delimiter: impl AsRef<[u8]>) -> Self {
         let delimiter = delimiter.as_ref();
         self.scan = self.scan.delimiter(delimiter);
         self.requires(if delimiter.is_empty() { Err(Error::EmptyDelimiter) } else { Ok(()) })
@@ -143,7 +143,7 @@ impl<D: Disk> Scan<D> {
 
     /// Tells at most so many entries, keys and groups.
     #[inline]
-    pub fn limit(mut self, entries: u64) -> Scan<D> {
+    pub fn limit(mut self, entries: u64) -> Self {
         self.limit = entries;
         self
     }
@@ -165,20 +165,20 @@ impl<D: Disk> Scan<D> {
     /// # }
     /// ```
     #[inline]
-    pub fn reverse(mut self) -> Scan<D> {
+    pub fn reverse(mut self) -> Self {
         self.scan = self.scan.reverse(true);
         self
     }
 
     /// Leaves the values away, which saves copying them: they are told as empty.
     #[inline]
-    pub fn keys_only(mut self) -> Scan<D> {
+    pub fn keys_only(mut self) -> Self {
         self.scan = self.scan.keys_only(true);
         self
     }
 }
 
-impl<D: Disk> Scan<D> {
+impl<D: Disk> Scan<'_, D> {
     /// Calls `visit` with one entry after the other, until it breaks, the limit is reached or the
     /// list ends; returns what it broke with. Names and values are lent and not copied to the heap
     /// one by one, which makes this the fastest way to read many.
@@ -323,7 +323,7 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
-impl<D: Disk> IntoIterator for Scan<D> {
+impl<D: Disk> IntoIterator for Scan<'_, D> {
     type Item = Result<Entry, Error>;
     type IntoIter = Entries<D>;
 
@@ -336,11 +336,11 @@ impl<D: Disk> IntoIterator for Scan<D> {
             },
             Some(error) => State::Refused(error),
         };
-        Entries { state, source: self.source, left: self.limit }
+        Entries { state, source: self.source.into_owned(), left: self.limit }
     }
 }
 
-impl<D: Disk> fmt::Debug for Scan<D> {
+impl<D: Disk> fmt::Debug for Scan<'_, D> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Scan")
             .field("tree", &self.source.id())
@@ -371,7 +371,7 @@ impl<D: Disk> fmt::Debug for Scan<D> {
 /// ```
 pub struct Entries<D: Disk = RealDisk> {
     state: State<D>,
-    source: Source<D>,
+    source: Source<'static, D>,
     /// How many more entries may be told.
     left: u64,
 }

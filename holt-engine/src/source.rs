@@ -1,5 +1,6 @@
 //! Where a reader reads: a live tree, one of a snapshot, or one of a transaction.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use holt_art::{Cursor, Entry, EntryRef};
@@ -13,14 +14,24 @@ use crate::snapshot::SnapshotTree;
 use crate::transaction::{Merged, Reader};
 use crate::tree::Tree;
 
-/// A tree to be read, which this keeps open.
-pub(crate) enum Source<D: Disk> {
-    Live(Tree<D>),
-    Snapshot(SnapshotTree<D>),
+/// A tree to be read: somebody's handle, or one of its own, which keeps the tree open. A short list takes as long as
+/// a handle's counters to go up and down a few times, so it is read through the handle that is there.
+pub(crate) enum Source<'h, D: Disk> {
+    Live(Cow<'h, Tree<D>>),
+    Snapshot(Cow<'h, SnapshotTree<D>>),
     Transaction(Reader<D>),
 }
 
-impl<D: Disk> Source<D> {
+impl<D: Disk> Source<'_, D> {
+    /// With handles of its own.
+    pub(crate) fn into_owned(self) -> Source<'static, D> {
+        match self {
+            Source::Live(tree) => Source::Live(Cow::Owned(tree.into_owned())),
+            Source::Snapshot(tree) => Source::Snapshot(Cow::Owned(tree.into_owned())),
+            Source::Transaction(tree) => Source::Transaction(tree),
+        }
+    }
+
     #[inline]
     pub(crate) fn core(&self) -> &Core<D> {
         match self {
@@ -70,37 +81,36 @@ impl<D: Disk> Source<D> {
         limit: u64,
         mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
+        if let Source::Transaction(tree) = self {
+            let mut list = Merged::new(tree.clone(), scan)?;
+            for _ in 0..limit {
+                self.core().check_open()?;
+                let next = list.next_ref();
+                self.check()?;
+                let Some(entry) = next? else { break };
+                if let ControlFlow::Break(value) = visit(entry) {
+                    return Ok(Some(value));
+                }
+            }
+            return Ok(None);
+        }
+        let _kept = Kept(&self.core().trash);
         match self {
             Source::Live(tree) => {
-                let _kept = Kept(&self.core().trash);
                 let named = tree.named();
-                self.show(&mut named.tree.cursor(scan), Some(named), limit, visit)
+                self.show(&named.tree, scan, Some(named), limit, visit)
             }
-            Source::Snapshot(tree) => {
-                let _kept = Kept(&self.core().trash);
-                self.show(&mut tree.frames().cursor(scan), None, limit, visit)
-            }
-            Source::Transaction(tree) => {
-                let mut list = Merged::new(tree.clone(), scan)?;
-                for _ in 0..limit {
-                    self.core().check_open()?;
-                    let next = list.next_ref();
-                    self.check()?;
-                    let Some(entry) = next? else { break };
-                    if let ControlFlow::Break(value) = visit(entry) {
-                        return Ok(Some(value));
-                    }
-                }
-                Ok(None)
-            }
+            Source::Snapshot(tree) => self.show(tree.frames(), scan, None, limit, visit),
+            Source::Transaction(_) => Ok(None),
         }
     }
 
-    /// Shows what a cursor gives; `named` is the tree if it may be dropped meanwhile.
+    /// Shows what is on the lines; `named` is the tree if it may be dropped meanwhile.
     #[inline]
     fn show<B>(
         &self,
-        cursor: &mut Cursor,
+        lines: &impl Lines,
+        scan: holt_art::Scan,
         named: Option<&Named>,
         limit: u64,
         mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
@@ -114,7 +124,7 @@ impl<D: Disk> Source<D> {
         let check = || core.check_open().and_then(|()| named.map_or(Ok(()), Named::check));
         let mut left = limit;
         let mut refused = None;
-        let ended = cursor.visit(|entry| {
+        let ended = lines.each(scan, |entry| {
             if let Err(error) = check() {
                 refused = Some(error);
                 return ControlFlow::Break(None);
@@ -137,6 +147,36 @@ impl<D: Disk> Source<D> {
             Source::Snapshot(tree) => tree.id(),
             Source::Transaction(tree) => tree.id(),
         }
+    }
+}
+
+/// What has entries. A piece of code for each, into which what is done with an entry is inlined.
+trait Lines {
+    fn each<B>(
+        &self,
+        scan: holt_art::Scan,
+        visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, holt_art::Error>;
+}
+
+impl Lines for holt_art::Tree {
+    #[inline]
+    fn each<B>(
+        &self,
+        scan: holt_art::Scan,
+        visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, holt_art::Error> {
+        self.visit(scan, visit)
+    }
+}
+
+impl Lines for holt_art::SnapshotTree {
+    fn each<B>(
+        &self,
+        scan: holt_art::Scan,
+        visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, holt_art::Error> {
+        self.cursor(scan).visit(visit)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A tree: keys in byte order and their values.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use holt_art::{Condition, Put, Removed, Version};
@@ -495,7 +496,7 @@ impl<D: Disk> Tree<D> {
     }
 
     /// All keys, in order.
-    pub fn scan(&self) -> Scan<D> {
+    pub fn scan(&self) -> Scan<'_, D> {
         self.prefix([])
     }
 
@@ -518,8 +519,8 @@ impl<D: Disk> Tree<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<D> {
-        Scan::prefix(Source::Live(self.clone()), prefix.as_ref())
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<'_, D> {
+        Scan::prefix(Source::Live(Cow::Borrowed(self)), prefix.as_ref())
     }
 
     /// The keys of a range, in order.
@@ -539,8 +540,8 @@ impl<D: Disk> Tree<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn range(&self, range: impl KeyRange) -> Scan<D> {
-        Scan::range(Source::Live(self.clone()), range.into_bounds())
+    pub fn range(&self, range: impl KeyRange) -> Scan<'_, D> {
+        Scan::range(Source::Live(Cow::Borrowed(self)), range.into_bounds())
     }
 }
 

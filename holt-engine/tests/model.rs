@@ -189,8 +189,9 @@ impl Pair {
                 self.since_sync = vec![self.model.clone()];
             }
             Action::List { prefix, delimiter, start_after, limit } => {
+                let tree = self.db().default_tree();
                 let scan = || {
-                    let mut scan = self.db().default_tree().prefix(&prefix);
+                    let mut scan = tree.prefix(&prefix);
                     if let Some(delimiter) = &delimiter {
                         scan = scan.delimiter(delimiter);
                     }

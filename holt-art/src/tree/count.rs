@@ -179,7 +179,7 @@ impl Tree {
         // Writers, or frames that come and go, are too many for a count in one go; a list goes on from where it was.
         let mut count = 0;
         let all = Scan::prefix(prefix).keys_only(true);
-        let ControlFlow::Continue(()) = self.cursor(all).visit(|_| {
+        let ControlFlow::Continue(()) = self.visit(all, |_| {
             count += 1;
             ControlFlow::<Infallible>::Continue(())
         })?;

@@ -4,7 +4,10 @@
 //! last, it registers (see [`lists`](crate::pool::lists)). When a move overtakes it, it goes
 //! on with the frames as they were, and a batch that was being read when the move began is
 //! read again. So all batches of a list lie on one side of every move.
+//!
+//! A list of its own keeps the pool; one that ends before its caller goes on has it lent.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::Tree;
@@ -15,8 +18,8 @@ use crate::pool::{Pool, Snapshot};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Source {
-    pool: Arc<Pool>,
+pub(super) struct Source<P: Deref<Target = Pool>> {
+    pool: P,
     root: u32,
     stage: Stage,
 }
@@ -32,7 +35,7 @@ enum Stage {
     Snapshot(Snapshot),
 }
 
-impl Source {
+impl Source<Arc<Pool>> {
     pub(super) fn live(tree: &Tree) -> Self {
         Self { pool: Arc::clone(&tree.pool), root: tree.root, stage: Stage::Loose }
     }
@@ -41,7 +44,15 @@ impl Source {
         let pool = Arc::clone(snapshot.pool());
         Self { pool, root, stage: Stage::Snapshot(snapshot.clone()) }
     }
+}
 
+impl<'p> Source<&'p Pool> {
+    pub(super) fn lent(tree: &'p Tree) -> Self {
+        Self { pool: &tree.pool, root: tree.root, stage: Stage::Loose }
+    }
+}
+
+impl<P: Deref<Target = Pool>> Source<P> {
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -134,7 +145,7 @@ impl Source {
     }
 }
 
-impl Drop for Source {
+impl<P: Deref<Target = Pool>> Drop for Source<P> {
     #[inline]
     fn drop(&mut self) {
         self.end();

@@ -1,5 +1,6 @@
 //! Reading one tree of a snapshot.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use holt_art::Version;
@@ -281,7 +282,7 @@ impl<D: Disk> SnapshotTree<D> {
     }
 
     /// All keys, in order.
-    pub fn scan(&self) -> Scan<D> {
+    pub fn scan(&self) -> Scan<'_, D> {
         self.prefix([])
     }
 
@@ -290,8 +291,8 @@ impl<D: Disk> SnapshotTree<D> {
     /// # Examples
     ///
     /// See [`SnapshotTree`].
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<D> {
-        Scan::prefix(Source::Snapshot(self.clone()), prefix.as_ref())
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<'_, D> {
+        Scan::prefix(Source::Snapshot(Cow::Borrowed(self)), prefix.as_ref())
     }
 
     /// The keys of a range, in order.
@@ -312,8 +313,8 @@ impl<D: Disk> SnapshotTree<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn range(&self, range: impl KeyRange) -> Scan<D> {
-        Scan::range(Source::Snapshot(self.clone()), range.into_bounds())
+    pub fn range(&self, range: impl KeyRange) -> Scan<'_, D> {
+        Scan::range(Source::Snapshot(Cow::Borrowed(self)), range.into_bounds())
     }
 }
 

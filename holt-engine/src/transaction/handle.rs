@@ -1,5 +1,6 @@
 //! A transaction as whoever fills it sees it, and how often it is tried.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ impl<D: Disk> Transaction<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn scan(&self, tree: &Tree<D>) -> Scan<D> {
+    pub fn scan<'h>(&self, tree: &'h Tree<D>) -> Scan<'h, D> {
         self.prefix(tree, [])
     }
 
@@ -137,7 +138,7 @@ impl<D: Disk> Transaction<D> {
     /// # Examples
     ///
     /// See [`scan`](Self::scan).
-    pub fn prefix(&self, tree: &Tree<D>, prefix: impl AsRef<[u8]>) -> Scan<D> {
+    pub fn prefix<'h>(&self, tree: &'h Tree<D>, prefix: impl AsRef<[u8]>) -> Scan<'h, D> {
         let (source, refused) = self.source(tree);
         Scan::prefix(source, prefix.as_ref()).requires(refused)
     }
@@ -147,15 +148,15 @@ impl<D: Disk> Transaction<D> {
     /// # Examples
     ///
     /// See [`scan`](Self::scan).
-    pub fn range(&self, tree: &Tree<D>, range: impl KeyRange) -> Scan<D> {
+    pub fn range<'h>(&self, tree: &'h Tree<D>, range: impl KeyRange) -> Scan<'h, D> {
         let (source, refused) = self.source(tree);
         Scan::range(source, range.into_bounds()).requires(refused)
     }
 
-    fn source(&self, tree: &Tree<D>) -> (Source<D>, Result<(), Error>) {
+    fn source<'h>(&self, tree: &'h Tree<D>) -> (Source<'h, D>, Result<(), Error>) {
         match self.shared.reader(tree) {
             Ok(reader) => (Source::Transaction(reader), Ok(())),
-            Err(error) => (Source::Live(tree.clone()), Err(error)),
+            Err(error) => (Source::Live(Cow::Borrowed(tree)), Err(error)),
         }
     }
 }

@@ -110,7 +110,8 @@ impl Large {
 
     /// Lists a prefix in full and compares.
     pub(crate) fn list(&self, prefix: &[u8], reverse: bool) {
-        let scan = self.tree().prefix(prefix);
+        let tree = self.tree();
+        let scan = tree.prefix(prefix);
         let scan = if reverse { scan.reverse() } else { scan };
         let below = self.model.range(prefix.to_vec()..);
         let mut below: Vec<_> = below.take_while(|(key, _)| key.starts_with(prefix)).collect();

@@ -1,5 +1,8 @@
 //! The tree of `holt-art` alone, in memory.
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
 use holt_art::{Art, Condition, EntryRef, Existing, Pool, Put, Scan};
 
 use crate::Failure;
@@ -89,16 +92,12 @@ impl Session for Handle<'_> {
         want: Want,
         see: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize, Failure> {
-        let mut cursor = self.0.scan(scan_of(query, want));
         let mut count = 0;
-        while count < query.limit
-            && let Some(entry) = cursor.next_ref()?
-        {
-            if let EntryRef::Key { key, value, .. } = entry {
-                see(key, value);
-                count += 1;
-            }
-        }
+        self.0.visit(scan_of(query, want), |entry| {
+            see(entry.name(), entry.value().unwrap_or_default());
+            count += 1;
+            ControlFlow::<Infallible>::Continue(())
+        })?;
         Ok(count)
     }
 
@@ -108,15 +107,12 @@ impl Session for Handle<'_> {
         delimiter: u8,
         see: &mut dyn FnMut(&[u8]),
     ) -> Result<usize, Failure> {
-        let mut cursor = self.0.scan(scan_of(query, Want::Keys).delimiter(&[delimiter]));
         let mut count = 0;
-        while count < query.limit
-            && let Some(entry) = cursor.next_ref()?
-        {
-            let (EntryRef::Key { key: name, .. } | EntryRef::Group { name }) = entry;
-            see(name);
+        self.0.visit(scan_of(query, Want::Keys).delimiter(&[delimiter]), |entry| {
+            see(entry.name());
             count += 1;
-        }
+            ControlFlow::<Infallible>::Continue(())
+        })?;
         Ok(count)
     }
 
