@@ -42,7 +42,7 @@ struct Handle<'a>(&'a Tree);
 
 impl Handle<'_> {
     /// The scan of a query.
-    fn scan_of(&self, query: Query<'_>, want: Want) -> Scan {
+    fn scan_of(&self, query: Query<'_>, want: Want) -> Scan<'_> {
         let scan = self.0.prefix(query.prefix).limit(query.limit as u64);
         let scan = if want == Want::Keys { scan.keys_only() } else { scan };
         match query.after {
