@@ -130,6 +130,25 @@ fn frames_are_filled_and_stay_sound_under_changes() {
     }
 }
 
+/// The nodes above the last frame go into it, as long as they fit there.
+#[test]
+fn small_loads_have_no_frame_for_a_few_upper_nodes() {
+    for (shape, least) in [("objects", 8), ("files", 3), ("random", 9)] {
+        let mut full = 0;
+        for count in (600..9_000).step_by(600) {
+            let mut model = shaped(shape, count);
+            let map = empty();
+            map.bulk_load(&model).unwrap();
+            full += usize::from(map.tree().pool().stats().fill() >= 0.85);
+            check(&map, &model);
+            change(&map, &mut model, count);
+            check(&map, &model);
+        }
+        // One, none and four with a frame for the upper nodes alone.
+        assert!(full >= least, "{shape}: {full} of 14 are filled to 0.85");
+    }
+}
+
 #[test]
 fn keys_that_begin_with_one_another_make_a_chain_of_any_depth() {
     let model: Model = (0..6_000).map(|length| (vec![b'a'; length], vec![1; 20])).collect();

@@ -4,7 +4,8 @@
 //! *root* of the image; the roots that are left when the image is full are its entries, so
 //! where something is is known before it is known which frames there will be. A node whose
 //! children are not all in the last image is kept back for frames of the next level, in which
-//! a child of a level below is a crossing.
+//! a child of a level below is a crossing. When all that is left of the tree fits the last image
+//! of a level, it goes there.
 
 use super::outcome::Version;
 use crate::frame::build::Loose;
@@ -50,7 +51,7 @@ pub(super) struct Branch {
 pub(super) struct Image {
     words: Box<Words>,
     pub(super) level: u16,
-    /// What became of each root; those below a node of the image are no roots any more.
+    /// What became of each root; null for those below a node of the image, which are no roots any more.
     roots: Vec<Ref>,
     /// Cells of crossings, which have a target and no frame yet.
     cells: Vec<(usize, Target)>,
@@ -101,8 +102,8 @@ impl Image {
         for &(at, value) in &self.blobs {
             edit.set(at, u64::from(blobs[value]));
         }
-        let placed: Vec<Placed> =
-            self.roots.iter().enumerate().map(|(index, &root)| Placed { index, root }).collect();
+        let roots = self.roots.iter().enumerate().filter(|(_, root)| !root.is_null());
+        let placed: Vec<Placed> = roots.map(|(index, &root)| Placed { index, root }).collect();
         build(View::new(&self.words), &placed, words, nature, 0)
             .expect("an image is filled so far that it fits a frame");
     }
@@ -212,7 +213,7 @@ impl Images {
         for &(byte, child) in &branch.children {
             let Item::Root(target) = child else { unreachable!("nodes kept back have been met") };
             let child = if target.frame == current && inside > 0 {
-                image.roots[usize::from(target.entry)]
+                std::mem::take(&mut image.roots[usize::from(target.entry)])
             } else {
                 let at = image.take(1);
                 image.cells.push((at, target));
@@ -220,8 +221,8 @@ impl Images {
             };
             loose.push(byte, child);
         }
-        // What is below a node has come just before it.
-        image.roots.truncate(image.roots.len() - inside);
+        // What is below a node has come just before it, as a rule.
+        while image.roots.pop_if(|root| root.is_null()).is_some() {}
         let at = image.take(node_words);
         let node = loose.write(&image.edit(), at);
         let mut children = branch.children;
@@ -239,9 +240,15 @@ impl Images {
     /// `root`, which becomes the only root of the last image.
     pub(super) fn finish(&mut self, mut root: Item) {
         while let Item::Kept(_) = root {
-            let level = self.last().level + 1;
-            self.first = self.all.len();
-            self.all.push(Image::new(level));
+            let words = self.words_kept();
+            let last = self.last();
+            let level = last.level + 1;
+            if last.fits(words) {
+                last.level = level;
+            } else {
+                self.all.push(Image::new(level));
+            }
+            self.first = self.all.len() - 1;
             // Children come before their parents.
             let branches = std::mem::take(&mut self.kept);
             let mut became: Vec<Item> = Vec::with_capacity(branches.len());
@@ -255,6 +262,18 @@ impl Images {
             }
             root = *became.last().expect("the root was kept back");
         }
-        debug_assert_eq!(self.last().roots.len(), 1);
+        let roots = &mut self.last().roots;
+        roots.retain(|root| !root.is_null());
+        debug_assert_eq!(roots.len(), 1);
+    }
+
+    /// Words that the nodes kept back take at most in one image, their places among its roots included.
+    fn words_kept(&self) -> usize {
+        let words = |branch: &Branch| {
+            let value = branch.value.as_ref().map_or(0, |held| Self::leaf_words(0, &held.value));
+            let (children, prefix) = (branch.children.len(), branch.prefix.len());
+            Loose::words_of(children, prefix) + value + children + 1
+        };
+        self.kept.iter().map(words).sum()
     }
 }
