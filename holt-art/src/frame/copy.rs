@@ -1,7 +1,7 @@
 //! Copying subtrees between frames: the one mechanism behind split, merge, compaction
 //! and the growth of the root.
 //!
-//! A copy puts the leaves of a node directly behind it, in key order, so that a get
+//! A copy puts the leaves and crossings of a node directly behind it, in key order, so that a get
 //! finds node and leaf close together and a list walks forward in memory. A few subtrees that
 //! come to a frame which has no words left behind its blocks may go to its free ones, and
 //! the frame need not be written anew for them.
@@ -46,8 +46,8 @@ pub(crate) fn copy_subtree(
     Ok(())
 }
 
-/// Copies the inner node `item` and the leaves that hang at it and returns the reference to the copy; what else is
-/// below it becomes pending, the first on top.
+/// Copies the inner node `item` with the leaves and crossings that hang at it and returns the reference to the copy;
+/// the nodes below it become pending, the first on top.
 #[inline]
 fn copy_node(
     from: View<'_>,
@@ -60,7 +60,7 @@ fn copy_node(
     let mut blocks = Blocks::new(from, to);
     let copy = blocks.copy(item, node.words())?;
     let mut value = node.value();
-    let mut keys = 0;
+    let (mut keys, mut crossings) = (0, 0);
     if !value.is_null() {
         value = blocks.copy(value, item_words(from, value))?;
         keys += 1;
@@ -74,13 +74,19 @@ fn copy_node(
         *new = old;
         for lane in 0..(count - 4 * word).min(4) {
             let child = Ref((old >> (16 * lane)) as u16);
-            if child.is_leaf() {
-                let leaf = blocks.copy(child, item_words(from, child))?;
-                *new ^= u64::from(child.0 ^ leaf.0) << (16 * lane);
-                keys += 1;
-            } else {
+            if child.is_inner() {
                 pending.push((child, Loc::nth(copied, 4 * word + lane)));
+                continue;
             }
+            let words = if child.is_leaf() {
+                keys += 1;
+                item_words(from, child)
+            } else {
+                crossings += 1;
+                1
+            };
+            let moved = blocks.copy(child, words)?;
+            *new ^= u64::from(child.0 ^ moved.0) << (16 * lane);
         }
     }
     blocks.end();
@@ -92,6 +98,7 @@ fn copy_node(
     }
     pending[first..].reverse();
     to.count_keys(keys);
+    to.count_crossings(crossings);
     Ok(copy)
 }
 
