@@ -2,14 +2,12 @@
 //! and the growth of the root.
 //!
 //! A copy puts the leaves and crossings of a node directly behind it, in key order, so that a get
-//! finds node and leaf close together and a list walks forward in memory. A few subtrees that
-//! come to a frame which has no words left behind its blocks may go to its free ones, and
-//! the frame need not be written anew for them.
+//! finds node and leaf close together and a list walks forward in memory.
 
 use super::build::item_words;
-use super::edit::{Edit, NoRoom, Places};
+use super::edit::{Edit, NoRoom};
 use super::node::Node;
-use super::{Entry, FREE_SIZES, Kind, Loc, Nature, Ref, View, Words};
+use super::{Entry, Kind, Loc, Nature, Ref, View, Words};
 
 /// A reusable list of what is still to be copied, so that depth costs no stack.
 pub(crate) type Pending = Vec<(Ref, Loc)>;
@@ -123,7 +121,7 @@ impl<'v, 'e, 'f> Blocks<'v, 'e, 'f> {
     /// Copies the block of `item`, of so many words, and returns the reference to the copy.
     #[inline(always)]
     fn copy(&mut self, item: Ref, words: usize) -> Result<Ref, NoRoom> {
-        let at = self.to.take_for_copy(words)?;
+        let at = self.to.take_in_order(words)?;
         if item.at() != self.end || at != self.target + (self.end - self.start) {
             self.end();
             (self.start, self.end, self.target) = (item.at(), item.at(), at);
@@ -143,7 +141,7 @@ impl<'v, 'e, 'f> Blocks<'v, 'e, 'f> {
 #[inline]
 fn copy_item(from: View<'_>, item: Ref, to: &mut Edit<'_>) -> Result<Ref, NoRoom> {
     let words = item_words(from, item);
-    let at = to.take_for_copy(words)?;
+    let at = to.take_in_order(words)?;
     to.copy_words(from, item.at(), at, words);
     Ok(item.moved_to(at))
 }
@@ -194,53 +192,19 @@ pub(crate) fn build(
 ) -> Result<(), NoRoom> {
     let table = placed.iter().map(|entry| entry.index + 1).max().unwrap_or(0).max(table);
     Edit::format(to, nature, table);
-    append(from, placed, to, Places::Behind)
+    append(from, placed, to)
 }
 
-/// Where the blocks of these subtrees, of so many words together, have room in the frame `to` as it is; `None` when
-/// it has to be written anew for them.
-pub(crate) fn places_in(
-    to: View<'_>,
-    from: View<'_>,
-    placed: &[Placed],
-    words: usize,
-) -> Option<Places> {
-    let behind = to.counters().room_behind();
-    if words <= behind {
-        return Some(Places::Behind);
-    }
-    // How many blocks of each size are wanted.
-    let mut wanted = [0_usize; FREE_SIZES + 1];
-    let mut pending: Vec<Ref> = placed.iter().map(|place| place.root).collect();
-    while let Some(item) = pending.pop() {
-        *wanted.get_mut(item_words(from, item))? += 1;
-        if item.is_inner() {
-            let node = Node::read(from, item);
-            pending.extend(node.places().map(|loc| from.reference(loc)));
-            pending.extend(Some(node.value()).filter(|value| !value.is_null()));
-        }
-    }
-    let sizes = wanted.iter().enumerate();
-    let lacking: usize = sizes.map(|(words, &count)| words * (count - to.free(words, count))).sum();
-    (lacking <= behind).then_some(Places::Free)
-}
-
-/// Adds subtrees of the frame `from` to the frame `to`, whose entry table has the places, and
-/// which has room for them [there](places_in).
+/// Adds subtrees of the frame `from` to the frame `to`, whose entry table has the places.
 ///
 /// # Errors
 ///
 /// [`NoRoom`] as in [`copy_subtree`].
-pub(crate) fn append(
-    from: View<'_>,
-    placed: &[Placed],
-    to: &Words,
-    places: Places,
-) -> Result<(), NoRoom> {
+pub(crate) fn append(from: View<'_>, placed: &[Placed], to: &Words) -> Result<(), NoRoom> {
     let Some(first) = placed.first() else { return Ok(()) };
     let mut pending = Pending::new();
     // One edit for all of them: most of many entries are small.
-    let mut edit = Edit::new(to, first.index).copying_to(places);
+    let mut edit = Edit::new(to, first.index);
     for &Placed { index, root } in placed {
         edit.begin(index);
         if !root.is_null() {
@@ -250,150 +214,4 @@ pub(crate) fn append(
     }
     edit.finish();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::FRAME_WORDS;
-    use super::super::check::check;
-    use super::super::key::Key;
-    use super::super::leaf::Leaf;
-    use super::super::remove::give_subtree;
-    use super::super::walk::{End, walk};
-    use super::*;
-    use crate::sync::AtomicU64;
-    use crate::{Art, PoolOptions};
-
-    const FRAME: u32 = 7;
-    /// Directories of the frame that is copied from.
-    const DIRECTORIES: u8 = 12;
-
-    /// The records of a directory: the rest of the name behind the directory's first byte, and the value.
-    type Records = Vec<(Vec<u8>, Vec<u8>)>;
-
-    /// Directories whose records differ in length.
-    fn records(longest: usize) -> Vec<Records> {
-        let directory = |directory: u8| {
-            let file = |file: u8| {
-                let length = 40 + usize::from(directory % 4) * 8 + usize::from(file) * longest;
-                (vec![b'/', b'0' + file], vec![directory; length])
-            };
-            let own = (vec![b'/'], b"of a node".to_vec());
-            (0..5 + directory % 3).map(file).chain([own]).collect()
-        };
-        (0..DIRECTORIES).map(directory).collect()
-    }
-
-    /// Shows `then` a frame with the directories, and their subtrees.
-    fn with(records: &[Records], then: impl FnOnce(View<'_>, &[Ref])) {
-        let map = Art::with_options(PoolOptions::with_bytes(16 << 20, 16 << 20)).unwrap();
-        for (directory, records) in records.iter().enumerate() {
-            for (rest, value) in records {
-                map.put(&[&[directory as u8], &rest[..]].concat(), value).unwrap();
-            }
-        }
-        let pool = map.tree().pool();
-        assert_eq!(pool.stats().frames, 1);
-        let frame = pool.latch_now(map.tree().root().0).unwrap();
-        let view = frame.view();
-        let root = Node::read(view, view.entry(0).root);
-        let roots: Vec<Ref> = root.places().map(|loc| view.reference(loc)).collect();
-        assert_eq!(roots.len(), records.len());
-        then(view, &roots);
-    }
-
-    /// A frame that directories have been appended to until the next one had no room behind them; as
-    /// many entries as are in use, and the directory in each.
-    fn full(from: View<'_>, roots: &[Ref]) -> (Box<Words>, Vec<usize>) {
-        let words: Box<Words> = Box::new([const { AtomicU64::new(0) }; FRAME_WORDS]);
-        let nature = Nature { number: FRAME, level: 0, ascending: 0, longest: 0 };
-        Edit::format(&words, nature, 400);
-        let mut have = Vec::new();
-        loop {
-            let directory = have.len() % roots.len();
-            let root = roots[directory];
-            if View::new(&words).counters().room_behind() < measure(from, root) {
-                return (words, have);
-            }
-            let placed = [Placed { index: have.len(), root }];
-            append(from, &placed, &words, Places::Behind).unwrap();
-            have.push(directory);
-        }
-    }
-
-    fn vacate(words: &Words, index: usize) {
-        let mut edit = Edit::new(words, index);
-        let root = edit.view().entry(index).root;
-        give_subtree(&mut edit, root);
-        edit.vacate();
-    }
-
-    /// Whether entry `index` has these records and no others.
-    fn has(words: &Words, index: usize, records: &Records) -> bool {
-        let view = View::new(words);
-        let found = |(rest, value): &(Vec<u8>, Vec<u8>)| {
-            let site = walk::<false>(view, Loc::entry(index), Key::new(rest), 0);
-            let leaf = Leaf::read(view, site.at);
-            let mut copy = vec![0; value.len()];
-            site.end == End::Found && leaf.value == value.len() && {
-                leaf.copy_value(view, &mut copy);
-                copy == *value
-            }
-        };
-        view.entry(index).keys == records.len() && records.iter().all(found)
-    }
-
-    #[test]
-    fn subtrees_go_to_the_free_blocks_of_those_that_have_gone() {
-        let records = records(0);
-        with(&records, |from, roots| {
-            let (words, have) = full(from, roots);
-            let view = View::new(&words);
-            let gone = [3, 4, 20, 31];
-            gone.iter().for_each(|&index| vacate(&words, index));
-            check(view, FRAME).unwrap();
-            // The same directories find the same blocks, others in another order too.
-            for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
-                let placed =
-                    order.map(|at| Placed { index: gone[at], root: roots[have[gone[at]]] });
-                let needed = placed.iter().map(|place| measure(from, place.root)).sum();
-                assert!(view.counters().room_behind() < needed);
-                let places = places_in(view, from, &placed, needed);
-                assert_eq!(places, Some(Places::Free));
-                append(from, &placed, &words, Places::Free).unwrap();
-                check(view, FRAME).unwrap();
-                for (index, &directory) in have.iter().enumerate() {
-                    assert!(has(&words, index, &records[directory]), "entry {index}");
-                }
-                gone.iter().for_each(|&index| vacate(&words, index));
-                check(view, FRAME).unwrap();
-            }
-        });
-    }
-
-    #[test]
-    fn subtrees_that_find_no_blocks_of_their_sizes_have_no_room() {
-        with(&records(0), |from, roots| {
-            let (words, have) = full(from, roots);
-            let view = View::new(&words);
-            let fits = |root: Ref| {
-                let placed = [Placed { index: 399, root }];
-                places_in(view, from, &placed, measure(from, root))
-            };
-            assert!(roots.iter().filter(|&&root| fits(root).is_none()).count() > 6);
-            // One with shorter records gives no blocks for one with longer ones.
-            let shorter = have.iter().position(|&directory| directory == 4).unwrap();
-            vacate(&words, shorter);
-            assert_eq!(fits(roots[3]), None);
-            assert!(fits(roots[4]).is_some());
-        });
-        // Larger blocks than the free lists keep have none of their size.
-        with(&records(120), |from, roots| {
-            let (words, have) = full(from, roots);
-            vacate(&words, 0);
-            let placed = [Placed { index: 0, root: roots[have[0]] }];
-            let needed = measure(from, placed[0].root);
-            assert_eq!(places_in(View::new(&words), from, &placed, needed), None);
-        });
-    }
 }

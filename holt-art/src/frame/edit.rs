@@ -15,15 +15,6 @@ use crate::sync::Ordering;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NoRoom;
 
-/// Where the blocks of a copy come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Places {
-    /// The words never handed out, in the order in which they are copied.
-    Behind,
-    /// Free blocks of their sizes, and the words never handed out for those that find none.
-    Free,
-}
-
 /// Most blocks that one operation takes: a chain of nodes for a long rest, and a few.
 const MAX_TAKEN: usize = 32;
 
@@ -41,8 +32,6 @@ pub(crate) struct Edit<'f> {
     /// Blocks taken since the beginning: offset and words.
     taken: [(u16, u16); MAX_TAKEN],
     taken_len: usize,
-    /// Where the blocks of copies come from.
-    copies: Places,
     /// Where words go before they are changed, if somebody needs them.
     saving: Option<Saving<'f>>,
 }
@@ -67,15 +56,8 @@ impl<'f> Edit<'f> {
             counts: word >> 32,
             taken: [(0, 0); MAX_TAKEN],
             taken_len: 0,
-            copies: Places::Behind,
             saving,
         }
-    }
-
-    /// This edit, with blocks for copies from there.
-    pub(crate) fn copying_to(mut self, copies: Places) -> Self {
-        self.copies = copies;
-        self
     }
 
     /// Saves words that are about to be changed. Apart, so that those who have nothing to save are not slowed down
@@ -165,15 +147,6 @@ impl<'f> Edit<'f> {
         Ok(at)
     }
 
-    /// Takes a block for a copy, from where those come, for good.
-    #[inline]
-    pub(crate) fn take_for_copy(&mut self, count: usize) -> Result<usize, NoRoom> {
-        match self.copies {
-            Places::Behind => self.take_in_order(count),
-            Places::Free => self.take_for_good(count),
-        }
-    }
-
     /// As [`Edit::take_for_good`], from the words never handed out while there are enough: a
     /// copy keeps the order in which it is made.
     #[inline]
@@ -213,7 +186,7 @@ impl<'f> Edit<'f> {
 
     /// Words that can be taken one after the other without a look at the free lists.
     pub(crate) fn bump_room(&self) -> usize {
-        self.counters.room_behind()
+        FRAME_WORDS - self.counters.used
     }
 
     /// Returns a block.

@@ -95,9 +95,7 @@ impl Ref {
     /// A reference of no kind, which no frame has.
     pub(crate) const UNKNOWN: Self = Self(7);
 
-    /// The tags of inner nodes, for whoever does not want all kinds apart: see [`Ref::tag`].
-    const LEAF: u16 = 1;
-    const LONG_LEAF: u16 = 2;
+    /// The tags of inner nodes and crossings, for whoever does not want all kinds apart: see [`Ref::tag`].
     pub(crate) const N4: u16 = 3;
     pub(crate) const N16: u16 = 4;
     pub(crate) const BITMAP: u16 = 5;
@@ -108,8 +106,8 @@ impl Ref {
         debug_assert!(at > 0 && at < FRAME_WORDS);
         let tag = match kind {
             Kind::Null | Kind::Unknown => return Self::NULL,
-            Kind::Leaf => Self::LEAF,
-            Kind::LongLeaf => Self::LONG_LEAF,
+            Kind::Leaf => 1,
+            Kind::LongLeaf => 2,
             Kind::N4 => Self::N4,
             Kind::N16 => Self::N16,
             Kind::Bitmap => Self::BITMAP,
@@ -140,8 +138,8 @@ impl Ref {
     pub(crate) fn kind(self) -> Kind {
         match self.tag() {
             0 => Kind::Null,
-            Self::LEAF => Kind::Leaf,
-            Self::LONG_LEAF => Kind::LongLeaf,
+            1 => Kind::Leaf,
+            2 => Kind::LongLeaf,
             Self::N4 => Kind::N4,
             Self::N16 => Kind::N16,
             Self::BITMAP => Kind::Bitmap,
@@ -157,12 +155,12 @@ impl Ref {
 
     #[inline]
     pub(crate) fn is_leaf(self) -> bool {
-        matches!(self.tag(), Self::LEAF | Self::LONG_LEAF)
+        matches!(self.kind(), Kind::Leaf | Kind::LongLeaf)
     }
 
     #[inline]
     pub(crate) fn is_inner(self) -> bool {
-        matches!(self.tag(), Self::N4..=Self::BITMAP)
+        matches!(self.kind(), Kind::N4 | Kind::N16 | Kind::Bitmap)
     }
 }
 
@@ -268,16 +266,6 @@ impl Counters {
             | (self.live as u64) << 16
             | (self.entries as u64) << 32
             | (self.ascending as u64) << 48
-    }
-
-    /// Words behind the first that has never been handed out, that one included.
-    pub(crate) fn room_behind(self) -> usize {
-        FRAME_WORDS - self.used
-    }
-
-    /// Words of free blocks.
-    pub(crate) fn scattered(self) -> usize {
-        self.used - self.live
     }
 
     #[inline]
@@ -406,16 +394,6 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn counters(self) -> Counters {
         Counters::unpack(self.word(COUNTERS))
-    }
-
-    /// How many free blocks of `words` words there are, counted up to `most`.
-    pub(crate) fn free(self, words: usize, most: usize) -> usize {
-        let head = || self.reference(Loc::nth(FREE_HEADS, words - 1)).0;
-        let next = |&at: &u16| Some(self.word(usize::from(at)) as u16);
-        if most == 0 {
-            return 0;
-        }
-        std::iter::successors(Some(head()), next).take_while(|&at| at != 0).take(most).count()
     }
 
     /// The number of the frame, as written in it.

@@ -27,24 +27,6 @@ pub(crate) fn remove_branch(edit: &mut Edit<'_>, fork: &Fork) {
     mend(edit, fork.loc, fork.node);
 }
 
-/// Gives back a subtree, of which there is a copy somewhere else.
-pub(crate) fn give_subtree(edit: &mut Edit<'_>, root: Ref) {
-    let view = edit.view();
-    let mut pending = vec![root];
-    while let Some(item) = pending.pop() {
-        if item.is_inner() {
-            let node = Node::read(view, item);
-            pending.extend(node.places().map(|loc| view.reference(loc)));
-            pending.extend(Some(node.value()).filter(|value| !value.is_null()));
-        } else if item.kind() == Kind::Crossing {
-            edit.count_crossings(-1);
-        } else {
-            edit.count_keys(-1);
-        }
-        edit.give_item(item);
-    }
-}
-
 /// Gives back a chain of nodes, each with one branch, and what it ends in.
 pub(crate) fn give_chain(edit: &mut Edit<'_>, start: Ref) {
     let mut at = start;

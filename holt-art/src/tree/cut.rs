@@ -38,11 +38,6 @@ pub(super) fn is_coarse(view: View<'_>, root: Ref, words: usize) -> bool {
 /// Score from which insertions count as ascending.
 pub(super) const ASCENDING: usize = 8;
 
-/// Whether insertions into the frame come in ascending order.
-pub(super) fn is_ascending(view: View<'_>) -> bool {
-    view.counters().ascending >= ASCENDING
-}
-
 /// The end of a run from which parts are given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {

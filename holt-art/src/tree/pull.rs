@@ -1,6 +1,6 @@
 //! Pulling up: heavy entries give their root nodes to the parent frame.
 
-use super::cut::{is_ascending, is_coarse};
+use super::cut::{ASCENDING, is_coarse};
 use super::run::Part;
 use crate::frame::build::{Loose, item_words};
 use crate::frame::copy::{copy_subtree, measure};
@@ -33,7 +33,7 @@ pub(super) enum Pulled {
 
 /// Whether a part is to give its root node to the parent.
 pub(super) fn is_heavy(view: View<'_>, part: &Part) -> bool {
-    let arriving = part.wanted.is_some() && is_ascending(view);
+    let arriving = part.wanted.is_some() && view.counters().ascending >= ASCENDING;
     (part.words > PULL_ABOVE && forks(view, part))
         || (arriving && is_coarse(view, part.root, part.words))
 }

@@ -7,13 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Tree;
-use super::cut::{FULL, is_ascending, is_coarse};
-use super::spare::spare_entries;
+use super::cut::{ASCENDING, FULL, is_coarse};
 use super::split::WORTH_SINKING;
 use crate::error::Error;
 use crate::frame::build::item_words;
-use crate::frame::copy::{Placed, append, build, entries, places_in};
-use crate::frame::edit::Places;
+use crate::frame::copy::{Placed, append, build, entries};
 use crate::frame::node::Node;
 use crate::frame::{ENTRIES, FRAME_WORDS, Kind, Loc, Nature, Ref, Target, View};
 use crate::pool::Latched;
@@ -22,6 +20,8 @@ use crate::pool::Latched;
 const LIMIT: usize = FRAME_WORDS * 94 / 100;
 /// What fits no frame below gets a fresh one when it has at least this many words.
 const WORTH_A_FRAME: usize = FRAME_WORDS * 25 / 100;
+/// Spare places in a table that has to be enlarged.
+const SPARE_ENTRIES: usize = 16;
 
 /// A subtree without crossings, below a node with some.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl Tree {
         let mut freed = 0;
         let mut failure = None;
         let mut largest: &[Inline] = &[];
-        let ascending = is_ascending(frame.view());
+        let ascending = frame.view().counters().ascending >= ASCENDING;
         for (&beside, Group { before, parts }) in &groups {
             let mut rest = &parts[..];
             let before = if ascending { &before[..] } else { &[] };
@@ -137,10 +137,7 @@ impl Tree {
         // Only tried: the frame may have another parent.
         let Some(seen) = self.pool.neighbour(number) else { return Ok(0) };
         let view = self.pool.view(seen);
-        let counters = view.counters();
-        let spare = spare_entries(counters.entries, is_ascending(frame.view()));
-        let live = counters.live + spare;
-        let count = fitting(parts, live, limit(frame));
+        let count = fitting(parts, view.counters().live + SPARE_ENTRIES, limit(frame));
         if ![0, level].contains(&view.nature().level) || count == 0 {
             return Ok(0);
         }
@@ -150,28 +147,24 @@ impl Tree {
         let parts = &parts[..count];
         let own: Vec<Placed> =
             entries(below.view()).map(|(index, e)| Placed { index, root: e.root }).collect();
-        let mut taken = vec![false; counters.entries + parts.len()];
+        let mut taken = vec![false; view.counters().entries + parts.len()];
         own.iter().for_each(|place| taken[place.index] = true);
         let free = (0..taken.len()).filter(|&index| !taken[index]);
         let placed: Vec<Placed> =
             free.zip(parts).map(|(index, part)| Placed { index, root: part.root }).collect();
         let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
         let words: usize = parts.iter().map(|part| part.words).sum();
-        let places = places_in(below.view(), frame.view(), &placed, words);
+        let counters = below.view().counters();
         let fits = "the room was counted";
-        match places {
-            Some(places) if table <= counters.entries => {
-                append(frame.view(), &placed, below.words(), places).expect(fits);
-            }
-            _ => {
-                let slot = self.pool.take_slot()?;
-                let target = self.pool.slot_words(slot);
-                // Fewer new places than were counted are for the parts themselves.
-                let table = table + spare;
-                build(below.view(), &own, target, below.view().nature(), table).expect(fits);
-                append(frame.view(), &placed, target, Places::Behind).expect(fits);
-                below.leave_slot(slot);
-            }
+        if table <= counters.entries && counters.used + words <= FRAME_WORDS {
+            append(frame.view(), &placed, below.words()).expect(fits);
+        } else {
+            let slot = self.pool.take_slot()?;
+            let target = self.pool.slot_words(slot);
+            build(below.view(), &own, target, below.view().nature(), table + SPARE_ENTRIES)
+                .expect(fits);
+            append(frame.view(), &placed, target).expect(fits);
+            below.leave_slot(slot);
         }
         link(frame, parts, &placed, number);
         Ok(count)
@@ -219,7 +212,7 @@ fn words_freed(parts: &[Inline]) -> usize {
 
 /// Up to which a frame is filled by what sinks from this one.
 fn limit(frame: &Latched<'_>) -> usize {
-    if is_ascending(frame.view()) { FULL } else { LIMIT }
+    if frame.view().counters().ascending >= ASCENDING { FULL } else { LIMIT }
 }
 
 /// How many of the parts, from the first on, a frame with `live` words takes before it has
@@ -238,7 +231,7 @@ impl Survey {
     /// in ascending order, heavy subtrees are collected in pieces.
     fn assign(&mut self, view: View<'_>, entry: usize, weights: &mut [Weight]) {
         weigh(view, view.reference(Loc::entry(entry)), weights);
-        let ascending = is_ascending(view);
+        let ascending = view.counters().ascending >= ASCENDING;
         let mut ahead: Vec<Inline> = Vec::new();
         let mut last = None;
         let mut pending = vec![Loc::entry(entry)];

@@ -1,12 +1,9 @@
 //! Slots and a frame taken ahead of a change, and the moves that use them up.
 
-use super::cut::is_ascending;
-use super::run::{Part, leads_on, words_with_entries};
+use super::run::{Part, leads_on};
 use crate::error::Error;
-use crate::frame::copy::{Placed, append, build, entries, places_in};
-use crate::frame::edit::Places;
-use crate::frame::remove::give_subtree;
-use crate::frame::{FRAME_WORDS, Nature, Target, View};
+use crate::frame::copy::{Placed, append, build, entries};
+use crate::frame::{Nature, Target, View};
 use crate::pool::{Latched, Pool};
 
 /// Writes what stays of a split frame into its new slot; frees the frame when that is
@@ -31,24 +28,6 @@ pub(super) fn settle(
         relink(parent, stays, &placed[kept.len()..], frame.number());
     }
     frame.leave_slot(slot);
-}
-
-/// Takes entries out of use, of whose subtrees there are copies in another frame. What else is in the frame stays where
-/// it is, which takes a tenth of the time of writing it anew when few have gone.
-pub(super) fn give_entries(frame: &Latched<'_>, indices: &[usize]) {
-    for &index in indices {
-        let mut edit = frame.edit(index);
-        let root = edit.view().entry(index).root;
-        give_subtree(&mut edit, root);
-        edit.vacate();
-    }
-}
-
-/// Places to spare in a table of `entries` that is written anew: subtrees that come later need no frame
-/// written anew for their entries. Few where insertions come in ascending order, as no more come to a frame that
-/// they have filled.
-pub(super) fn spare_entries(entries: usize, ascending: bool) -> usize {
-    if ascending { 16 } else { (entries / 4).max(16) }
 }
 
 /// Slots, and for a split a frame, taken ahead of a change; what is left goes back when it
@@ -109,22 +88,10 @@ impl Spare<'_> {
         let placed = place(moved, &own);
         let new = &placed[own.len()..];
         let table = placed.iter().map(|place| place.index + 1).max().unwrap_or(0);
-        let counters = neighbour.view().counters();
-        let words = words_with_entries(moved);
-        match places_in(neighbour.view(), view, new, words - moved.len()) {
-            Some(places) if table <= counters.entries => {
-                append(view, new, neighbour.words(), places).expect(fits);
-                relink(parent, moved, new, neighbour.number());
-                return;
-            }
-            _ => {}
-        }
         let slot = self.slots.pop().expect("two slots were taken");
-        let target = self.pool.slot_words(slot);
-        let room = FRAME_WORDS.saturating_sub(counters.live + words);
-        let table = table + spare_entries(table, is_ascending(view)).min(room);
-        build(neighbour.view(), &own, target, neighbour.view().nature(), table).expect(fits);
-        append(view, new, target, Places::Behind).expect(fits);
+        let words = self.pool.slot_words(slot);
+        build(neighbour.view(), &own, words, neighbour.view().nature(), table).expect(fits);
+        append(view, new, words).expect(fits);
         relink(parent, moved, new, neighbour.number());
         neighbour.leave_slot(slot);
     }

@@ -10,11 +10,11 @@
 //! not matter that other parents may own the rest.
 
 use super::Tree;
-use super::cut::{Side, fresh_cut, is_ascending, lower_half};
+use super::cut::{ASCENDING, Side, fresh_cut, lower_half};
 use super::path::Step;
 use super::pull::{Pulled, is_heavy, pull_up};
 use super::run::{Part, Run};
-use super::spare::{Spare, give_entries, place, settle};
+use super::spare::{Spare, place, settle};
 use super::way::Way;
 use crate::error::Error;
 use crate::frame::copy::{Placed, build, entries};
@@ -25,10 +25,6 @@ use crate::pool::Latched;
 
 /// A frame with at most this share of live words gains enough by compaction.
 const COMPACT_BELOW: usize = FRAME_WORDS * 90 / 100;
-/// So many words of free blocks are worth it in any case,
-const WORTH_COMPACTING: usize = FRAME_WORDS / 16;
-/// when no more than this may be needed.
-const SMALL: usize = FRAME_WORDS / 8;
 /// Frames of the level in between on either side that are asked to take crossings before a fresh one is.
 const REACH: usize = 3;
 /// No frame is filled further than this by moving entries into it.
@@ -60,10 +56,7 @@ impl Tree {
     ) -> Result<bool, Error> {
         let Some(mut frame) = way.latch(level) else { return Ok(false) };
         let counters = frame.view().counters();
-        let sparse = counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT;
-        // Free blocks that nothing fits; when that is done there are none.
-        let scattered = needed <= SMALL && counters.scattered() >= WORTH_COMPACTING;
-        if sparse || (scattered && !is_ascending(frame.view())) {
+        if counters.live <= COMPACT_BELOW && counters.live + needed <= MOVE_LIMIT {
             return self.compact(frame).map(|()| true);
         }
         if frame.view().nature().level > 0 {
@@ -169,7 +162,7 @@ impl Tree {
             return Ok(true);
         }
         if pulled == Pulled::Nodes
-            && is_ascending(view)
+            && view.counters().ascending >= ASCENDING
             && run.parts.iter().all(|part| part.wanted.is_none())
             && run.words() + run.kept_words + ENTRIES <= FRAME_WORDS
         {
@@ -177,15 +170,11 @@ impl Tree {
             settle(frame, &run.parts, &run.kept, Some(&parent), spare);
             return Ok(true);
         }
-        // What is pulled out of a part has no entry of its own to take out of use; and a frame that is filled in order
-        // is left in order.
-        let mut in_place = pulled == Pulled::Nothing && !is_ascending(view);
         let mut chosen = self.choose_neighbour(&run, view.nature());
         if chosen.is_none()
             && let Some(end) = self.coarse_end(&run, view)
         {
             if !is_far_above(parent.view(), view) {
-                in_place = false;
                 chosen = self.take_apart_for(end, &mut run, view, &parent, key);
             } else if pulled == Pulled::Nothing {
                 return self.wedge(&parent, &run, &frame, &mut spare).map(|()| true);
@@ -196,13 +185,6 @@ impl Tree {
                 let cut = if side == Side::Before { count } else { run.parts.len() - count };
                 let (low, high) = run.parts.split_at(cut);
                 let (moved, stays) = if side == Side::Before { (low, high) } else { (high, low) };
-                if in_place {
-                    let entry = |part: &Part| parent.view().crossing(part.cell).entry.into();
-                    let entries: Vec<usize> = moved.iter().map(entry).collect();
-                    spare.move_to_neighbour(view, moved, neighbour, &parent);
-                    give_entries(&frame, &entries);
-                    return Ok(true);
-                }
                 spare.move_to_neighbour(view, moved, neighbour, &parent);
                 stays
             }
