@@ -320,8 +320,8 @@ impl Art {
         self.tree.cursor(scan)
     }
 
-    /// Calls `visit` with one entry after the other of what `scan` asks for, until it breaks or the list ends; returns
-    /// what it broke with. Entries are lent, so nothing is allocated for them.
+    /// Calls `visit` with one entry after the other of what `scan` asks for, until it breaks or the list ends.
+    /// Entries are lent, so nothing is allocated for them.
     ///
     /// # Errors
     ///
@@ -338,10 +338,11 @@ impl Art {
     ///     map.put(key, b"value")?;
     /// }
     /// let mut groups = Vec::new();
-    /// map.visit::<()>(Scan::all().delimiter(b"/"), |entry| {
+    /// let ended = map.visit(Scan::all().delimiter(b"/"), |entry| {
     ///     groups.push(entry.name().to_vec());
-    ///     ControlFlow::Continue(())
+    ///     if groups.len() == 2 { ControlFlow::Break("enough") } else { ControlFlow::Continue(()) }
     /// })?;
+    /// assert_eq!(ended, ControlFlow::Break("enough"));
     /// assert_eq!(groups, [b"a/", b"b/"]);
     /// # Ok::<(), holt_art::Error>(())
     /// ```
@@ -349,8 +350,8 @@ impl Art {
         &self,
         scan: Scan,
         visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
-    ) -> Result<Option<B>, Error> {
-        Ok(self.tree.visit(scan, visit)?.break_value())
+    ) -> Result<ControlFlow<B>, Error> {
+        self.tree.visit(scan, visit)
     }
 
     /// Number of records; cost by frames.

@@ -7,7 +7,7 @@ mod random;
 mod records;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -321,5 +321,38 @@ fn check_gets(map: &Art, random: &mut Random, all: u32, stable: u32) {
             }
             None => assert!(*n >= stable, "key {n} is always there"),
         }
+    }
+}
+
+/// Batches hold 32 names at first and 512 at most, so the breaks are within them and at their ends.
+#[test]
+fn a_visit_shows_what_a_cursor_gives_up_to_where_it_breaks() {
+    let map = Art::new().unwrap();
+    let all = || [Scan::all(), Scan::all().reverse(true), Scan::all().delimiter(b"/")];
+    let visited = |scan: Scan, most: usize| {
+        let mut names = Vec::new();
+        let ended = map.visit(scan, |entry| {
+            names.push(entry.name().to_vec());
+            if names.len() == most { ControlFlow::Break(most) } else { ControlFlow::Continue(()) }
+        });
+        (ended.unwrap(), names)
+    };
+    for scan in all() {
+        assert_eq!(visited(scan, 1), (ControlFlow::Continue(()), Vec::new()));
+    }
+    for n in 0..3_000 {
+        map.put(format!("{}/{n:05}", n % 7).as_bytes(), b"value").unwrap();
+    }
+    for scan in all() {
+        let names: Vec<_> =
+            map.scan(scan.clone()).map(|entry| entry.unwrap().name().to_vec()).collect();
+        for most in [1, 31, 32, 33, 96, 511, 512, 513, names.len(), names.len() + 1] {
+            let seen = most.min(names.len());
+            let ended =
+                if seen == most { ControlFlow::Break(most) } else { ControlFlow::Continue(()) };
+            assert_eq!(visited(scan.clone(), most), (ended, names[..seen].to_vec()), "{most}");
+        }
+        assert_eq!(visited(scan.clone().limit(0), 1).1.len(), 0);
+        assert_eq!(visited(scan.limit(5), 99).1, names[..5.min(names.len())]);
     }
 }

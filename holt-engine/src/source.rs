@@ -81,27 +81,25 @@ impl<D: Disk> Source<'_, D> {
         limit: u64,
         mut visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        if let Source::Transaction(tree) = self {
-            let mut list = Merged::new(tree.clone(), scan)?;
-            for _ in 0..limit {
-                self.core().check_open()?;
-                let next = list.next_ref();
-                self.check()?;
-                let Some(entry) = next? else { break };
-                if let ControlFlow::Break(value) = visit(entry) {
-                    return Ok(Some(value));
-                }
-            }
-            return Ok(None);
-        }
-        let _kept = Kept(&self.core().trash);
         match self {
             Source::Live(tree) => {
                 let named = tree.named();
                 self.show(&named.tree, scan, Some(named), limit, visit)
             }
             Source::Snapshot(tree) => self.show(tree.frames(), scan, None, limit, visit),
-            Source::Transaction(_) => Ok(None),
+            Source::Transaction(tree) => {
+                let mut list = Merged::new(tree.clone(), scan)?;
+                for _ in 0..limit {
+                    self.core().check_open()?;
+                    let next = list.next_ref();
+                    self.check()?;
+                    let Some(entry) = next? else { break };
+                    if let ControlFlow::Break(value) = visit(entry) {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -119,6 +117,7 @@ impl<D: Disk> Source<'_, D> {
             return Ok(None);
         }
         let core = self.core();
+        let _kept = Kept(&core.trash);
         core.check_open()?;
         // Asked before each entry is lent, which is after it was read.
         let check = || core.check_open().and_then(|()| named.map_or(Ok(()), Named::check));

@@ -20,6 +20,10 @@
 //!    of zero an acquire: what passes did is visible under the closed gate.
 //! 3. *open → enter*: the store of `closed` = 0 is a release, the load in `enter`
 //!    an acquire: what was done under the closed gate is visible to later passes.
+//! 4. *leave against close*: `leave` subtracts from its shard, then loads `closed`;
+//!    `close` stores `closed`, then adds zero to the shard. As in edge 1, one comes second
+//!    there: the closer sees the subtraction, or who leaves sees `closed` and wakes the closer.
+//!    The mutex of `left` makes the closer's look and its wait one step against that.
 //!
 //! # Liveness
 //!
@@ -88,9 +92,9 @@ impl Gate {
 
     #[inline]
     fn leave(&self, shard: &AtomicU32) {
-        // SeqCst: edge 2 (release), and ordered before the load of `closed`.
+        // SeqCst: edge 2 (release); and edge 4, ordered before the load of `closed` below.
         shard.fetch_sub(1, Ordering::SeqCst);
-        // SeqCst: either this sees the closer, or the closer sees the subtraction.
+        // SeqCst: edge 4, acquire of what the closer stored if its addition came first.
         if self.closed.load(Ordering::SeqCst) != 0 {
             let _guard = lock(&self.waiting);
             self.left.notify_all();
@@ -100,10 +104,10 @@ impl Gate {
     /// Closes the gate: waits until every pass has been left.
     pub(crate) fn close(&self) -> Closed<'_> {
         let closer = lock(&self.closers);
-        // SeqCst: edge 1, before the additions to the shards.
+        // SeqCst: edges 1 and 4, ordered before the additions to the shards below.
         self.closed.store(1, Ordering::SeqCst);
         let mut guard = lock(&self.waiting);
-        // SeqCst: edges 1 and 2; an addition and no load, so that it takes part in edge 1.
+        // SeqCst: edge 2 (acquire); and edges 1 and 4, for which it is an addition and no load.
         while self.shards.iter().any(|shard| shard.fetch_add(0, Ordering::SeqCst) != 0) {
             guard = wait(&self.left, guard);
         }

@@ -93,7 +93,7 @@ impl Session for Handle<'_> {
         see: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize, Failure> {
         let mut count = 0;
-        self.0.visit(scan_of(query, want), |entry| {
+        let ControlFlow::Continue(()) = self.0.visit(scan_of(query, want), |entry| {
             see(entry.name(), entry.value().unwrap_or_default());
             count += 1;
             ControlFlow::<Infallible>::Continue(())
@@ -108,11 +108,12 @@ impl Session for Handle<'_> {
         see: &mut dyn FnMut(&[u8]),
     ) -> Result<usize, Failure> {
         let mut count = 0;
-        self.0.visit(scan_of(query, Want::Keys).delimiter(&[delimiter]), |entry| {
-            see(entry.name());
-            count += 1;
-            ControlFlow::<Infallible>::Continue(())
-        })?;
+        let ControlFlow::Continue(()) =
+            self.0.visit(scan_of(query, Want::Keys).delimiter(&[delimiter]), |entry| {
+                see(entry.name());
+                count += 1;
+                ControlFlow::<Infallible>::Continue(())
+            })?;
         Ok(count)
     }
 
